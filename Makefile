@@ -1,0 +1,52 @@
+# Callpoint. `make run` tries the whole product on this machine, `make test` proves it; both set themselves up.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV   := .venv
+PY     := $(VENV)/bin/python
+ARGS   ?=
+.DEFAULT_GOAL := help
+
+# Debian packages, each beside the file that shows it is there. The build needs the first list, `make run` and
+# `make test` take what they can from the second.
+APT_BUILD := gcc python3-dev python3-venv libasound2-dev libsystemd-dev pkg-config libopus0
+APT_RUN   := mosquitto
+APT_TEST  := mosquitto pulseaudio libasound2-plugins espeak-ng systemd-container systemd
+
+.PHONY: help setup setup-test run test lint bench install clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(VENV)/.lab  ## system packages, virtual environment, dependencies (run and test do it themselves)
+
+$(VENV)/.lab: pyproject.toml
+	@sh systemd/packages.sh $(APT_BUILD) $(APT_RUN)
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.lab
+	@sh systemd/packages.sh $(APT_TEST)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+setup-test: $(VENV)/.test
+
+run: $(VENV)/.lab  ## the whole product on this machine, nothing else needed (ARGS=--once: one call, unattended)
+	@$(VENV)/bin/callpoint lab $(ARGS)
+
+test: lint  ## everything that must hold (ARGS='-k name' for some of it)
+	$(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/.test  ## ruff and mypy --strict
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/.test  ## speed beside stock aiortc, written to build/bench/call.json
+	$(PY) -m tests.bench.call $(ARGS)
+
+install:  ## on a device, as root: user, groups, unit, config, virtual environment
+	sh systemd/install.sh
+
+clean:  ## remove what the build made
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,128 @@
+"""What a person, MQTT or the CLI can ask of the device: one model a verb, the same errors everywhere.
+
+`parse_command` takes the verb and its JSON payload as they came; it raises `CommandError` with one sentence
+that names the field and what was expected. Nothing is changed by a command that does not parse.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+MAX_PAYLOAD_BYTES = 16 * 1024  # a command is a few hundred bytes; more is a mistake or an attack
+
+
+class CommandError(ValueError):
+    """A command that cannot be carried out. `str()` is one sentence fit for the sender."""
+
+
+class _Command(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    transaction: str | None = Field(default=None, max_length=128)  # echoed in the response
+
+
+class CallCommand(_Command):
+    """Place a call: to a target of the config, or to a destination with the defaults of the config."""
+
+    verb: Literal["call"] = "call"
+    target: str | None = Field(default=None, min_length=1)
+    destination: str | None = Field(default=None, min_length=1, alias="destinationNumber")
+    line: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)  # ICallOptions of this one call
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class HangupCommand(_Command):
+    """End the present call, or reject the one that rings."""
+
+    verb: Literal["hangup"] = "hangup"
+
+
+class AnswerCommand(_Command):
+    """Answer the call that rings here."""
+
+    verb: Literal["answer"] = "answer"
+
+
+class DtmfCommand(_Command):
+    """Send digits in the present call."""
+
+    verb: Literal["dtmf"] = "dtmf"
+    digits: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,32}$")]
+
+
+class MuteCommand(_Command):
+    """Mute (or unmute) the microphone. Without `muted` it toggles."""
+
+    verb: Literal["mute"] = "mute"
+    muted: bool | None = None
+
+
+Command = CallCommand | HangupCommand | AnswerCommand | DtmfCommand | MuteCommand
+
+_MODELS: dict[str, type[CallCommand | HangupCommand | AnswerCommand | DtmfCommand | MuteCommand]] = {
+    "call": CallCommand,
+    "hangup": HangupCommand,
+    "answer": AnswerCommand,
+    "dtmf": DtmfCommand,
+    "mute": MuteCommand,
+}
+VERBS = tuple(_MODELS)
+_BARE_FIELD = {"call": "target", "dtmf": "digits"}  # a payload that is just a word means this field
+
+
+def parse_command(verb: str, payload: bytes | str | Mapping[str, Any]) -> Command:
+    """The command that `verb` and its payload name.
+
+    The payload is a JSON object, nothing, or for `call`, `dtmf` and `mute` the bare value ("reception", "12#",
+    "on"). Raises `CommandError`.
+    """
+    model = _MODELS.get(verb)
+    if model is None:
+        raise CommandError(f"unknown command {verb!r}: expected one of {', '.join(VERBS)}")
+    fields = dict(payload) if isinstance(payload, Mapping) else _fields_of_text(verb, payload)
+    if "verb" in fields:
+        raise CommandError(f"command/{verb}: the verb belongs in the topic, not in the payload")
+    try:
+        command = model.model_validate(fields)
+    except ValidationError as error:
+        raise CommandError(f"command/{verb}: {_first_sentence(error)}") from None
+    if isinstance(command, CallCommand) and (command.target is None) == (command.destination is None):
+        raise CommandError("command/call: expected either target (a name from the config) or destinationNumber")
+    return command
+
+
+def _fields_of_text(verb: str, payload: bytes | str) -> dict[str, Any]:
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise CommandError(f"command/{verb}: payload of {len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are read")
+    try:
+        text = (payload.decode("utf-8") if isinstance(payload, bytes) else payload).strip()
+    except UnicodeDecodeError:
+        raise CommandError(f"command/{verb}: payload is not UTF-8 text") from None
+    if not text:
+        return {}
+    if text.startswith("{"):
+        try:
+            fields = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            where = f" ({error})" if isinstance(error, ValueError) else ""
+            raise CommandError(f"command/{verb}: payload is not valid JSON{where}") from None
+        return dict(fields)
+    if verb == "mute" and text.lower() in {"on", "true", "off", "false"}:
+        return {"muted": text.lower() in {"on", "true"}}
+    if verb in _BARE_FIELD and not text.startswith("["):
+        return {_BARE_FIELD[verb]: text.strip('"')}
+    raise CommandError(f"command/{verb}: expected a JSON object or nothing as payload")
+
+
+def _first_sentence(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False)[0]
+    path = ".".join(str(part) for part in problem["loc"]) or "payload"
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: unknown field"
+    return f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

@@ -1,0 +1,8 @@
+"""`callpoint ...`: one file a command."""
+
+
+def main() -> None:
+    """Entry point of the `callpoint` command."""
+    from agent.cli.main import callpoint  # noqa: PLC0415  (replaced by the real group)
+
+    callpoint()

@@ -1,0 +1,131 @@
+"""What a line tells the switchboard. One frozen dataclass an event, one union of them all.
+
+`line` names the line of the config; `call_id` is the wire's callID. SDP texts never appear in a repr, so that
+an event may be logged as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class LineState(StrEnum):
+    """Where a line stands with its gateway."""
+
+    OFFLINE = "offline"  # not connected; a reconnect is scheduled
+    CONNECTING = "connecting"
+    LOGGING_IN = "logging_in"
+    REGISTERING = "registering"  # logged in, the gateway has not said REGED yet
+    READY = "ready"
+    REJECTED = "rejected"  # the gateway refuses the credentials: retried seldom, never hammered
+
+
+@dataclass(frozen=True)
+class Header:
+    """One SIP header of `custom_headers`."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class TelnyxIds:
+    """The gateway's names for a call; None where it sent none."""
+
+    session_id: str | None = None
+    leg_id: str | None = None
+    call_control_id: str | None = None
+
+
+@dataclass(frozen=True)
+class LineChanged:
+    """The line's state is another. `detail` is one sentence for a person: why, and what happens next."""
+
+    line: str
+    state: LineState
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class RemoteRinging:
+    line: str
+    call_id: str
+    ids: TelnyxIds = TelnyxIds()
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True)
+class RemoteMedia:
+    """Early media: the answer's SDP before the answer."""
+
+    line: str
+    call_id: str
+    sdp: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class RemoteAnswer:
+    """The far end answered. `sdp` is None when `RemoteMedia` brought it before."""
+
+    line: str
+    call_id: str
+    sdp: str | None = field(default=None, repr=False)
+    ids: TelnyxIds = TelnyxIds()
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True)
+class IncomingCall:
+    line: str
+    call_id: str
+    sdp: str = field(repr=False)
+    caller_name: str = ""
+    caller_number: str = ""
+    callee_number: str = ""
+    client_state: str | None = None
+    ids: TelnyxIds = TelnyxIds()
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True)
+class RemoteBye:
+    """The far end (or the gateway) ended the call. Codes are None when the BYE had none."""
+
+    line: str
+    call_id: str
+    cause: str | None = None
+    cause_code: int | None = None  # Q.850, or FreeSWITCH's 487, 502, 806
+    sip_code: int | None = None
+    sip_reason: str | None = None
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True)
+class RemoteInfo:
+    """INFO from the far end: a DTMF digit or a text message."""
+
+    line: str
+    call_id: str
+    dtmf: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class CallsGone:
+    """After a reconnect the gateway does not know these calls any more (telnyx-rtc.md 48501)."""
+
+    line: str
+    call_ids: tuple[str, ...]
+
+
+LineEvent = (
+    LineChanged
+    | RemoteRinging
+    | RemoteMedia
+    | RemoteAnswer
+    | IncomingCall
+    | RemoteBye
+    | RemoteInfo
+    | CallsGone
+)

@@ -1,0 +1,86 @@
+"""What the control process and the media process say to each other, over one AF_UNIX SOCK_SEQPACKET pair.
+
+Every message is a JSON object with a `type`, except datagrams of the call's socket that are not RTP (STUN, DTLS),
+which go back to the control process as they came: `b"D"`, a length byte, the sender's address as JSON, the bytes.
+File descriptors ride along by SCM_RIGHTS. Keys are base64 and never part of a repr.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class SrtpKeys:
+    """Exported by RFC 5764: master key followed by master salt, for each direction."""
+
+    profile: str  # "SRTP_AEAD_AES_256_GCM" | "SRTP_AEAD_AES_128_GCM" | "SRTP_AES128_CM_SHA1_80"
+    tx: bytes = field(repr=False)
+    rx: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class AudioSetup:
+    """Which sound devices a call uses, and how. Strings are those of `hardware.pcm.open_*`."""
+
+    capture: str
+    playback: str
+    rate_hz: int = 48000
+    period_frames: int = 480  # one wake-up each: 10 ms
+    periods: int = 4  # slack for xruns, costs no delay
+    fill_frames: int = 960  # what is kept written ahead on the playback side; this is delay
+
+
+@dataclass(frozen=True)
+class OpusSetup:
+    """Encoder settings (RFC 6716, RFC 7587). `packet_loss_percent` is what in-band FEC is dimensioned for."""
+
+    bitrate_bps: int = 32000
+    complexity: int = 5
+    fec: bool = True
+    packet_loss_percent: int = 5
+    dtx: bool = False
+    ptime_ms: int = 20
+
+
+@dataclass(frozen=True)
+class RtpSetup:
+    """One audio stream each way. `remote_payload_type` is what we receive, `payload_type` what we send."""
+
+    ssrc: int
+    payload_type: int
+    remote_payload_type: int
+    cname: str
+    jitter_target_ms: int = 20
+
+
+@dataclass(frozen=True)
+class TransportSetup:
+    """Where packets go. `remote` is None when the descriptor is one end of a socketpair (a relayed ICE pair)."""
+
+    remote: tuple[str, int] | None
+    keys: SrtpKeys
+    rtp: RtpSetup
+    opus: OpusSetup = OpusSetup()
+
+
+@dataclass
+class MediaStats:
+    """One second of a call as the media process counted it. Counters are totals since the call's start."""
+
+    packets_sent: int = 0
+    packets_received: int = 0
+    packets_lost: int = 0  # RFC 3550: expected minus received
+    packets_late: int = 0  # came after their place was played
+    concealed_frames: int = 0
+    fec_frames: int = 0
+    auth_failures: int = 0
+    capture_xruns: int = 0
+    playback_xruns: int = 0
+    jitter_ms: float = 0.0  # RFC 3550 6.4.1, of what we receive
+    jitter_buffer_ms: float = 0.0  # audio waiting in the jitter buffer now
+    round_trip_ms: float | None = None  # from the far end's receiver reports
+    remote_loss_percent: float | None = None
+    capture_dbfs: float = -127.0  # RMS of the last second
+    playback_dbfs: float = -127.0
+    seconds_since_packet: float | None = None  # None before the first packet

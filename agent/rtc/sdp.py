@@ -1,0 +1,252 @@
+"""Session descriptions with one audio line (RFC 8866, RFC 8829), read tolerantly and written strictly.
+
+FreeSWITCH-style descriptions have no `a=mid`, no `a=group:BUNDLE` and the profile `RTP/SAVPF` (verto.md, SDP
+facts); aiortc's own parser asserts on much of what the wild sends, so reading is done here. Pure: text in,
+dataclasses out, and back.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+OPUS_PAYLOAD_TYPE = 111  # what Chrome offers; gateways have seen it most
+_PROFILES = {"UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVP"}
+_DIRECTIONS = {"sendrecv", "sendonly", "recvonly", "inactive"}
+_MAX_SDP_CHARS = 64 * 1024  # a browser's audio SDP is 3 KiB; what is larger is not one
+
+
+class SdpError(ValueError):
+    """A session description that cannot be used. `str()` is one sentence that names the part, never the text."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One payload type: `a=rtpmap` with its `a=fmtp` parameters, names in lower case."""
+
+    payload_type: int
+    name: str
+    clock_rate_hz: int
+    channels: int = 1
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """RFC 8122: hash function and colon-separated value of a DTLS certificate."""
+
+    algorithm: str
+    value: str
+
+
+@dataclass(frozen=True)
+class RemoteAudio:
+    """What a remote description says of its audio line. `candidates` are the values of `a=candidate`."""
+
+    profile: str
+    codecs: tuple[Codec, ...]
+    ice_ufrag: str
+    ice_pwd: str = field(repr=False)
+    fingerprints: tuple[Fingerprint, ...] = ()
+    candidates: tuple[str, ...] = ()
+    setup: str = ""  # active | passive | actpass, empty if absent
+    mid: str | None = None
+    bundle: bool = False
+    ice_lite: bool = False
+    direction: str = "sendrecv"
+    ptime_ms: int | None = None
+    maxptime_ms: int | None = None
+
+    def opus(self) -> Codec:
+        """The Opus payload type; `SdpError` when there is none."""
+        for codec in self.codecs:
+            if codec.name == "opus" and codec.clock_rate_hz == 48000:
+                return codec
+        names = ", ".join(sorted({codec.name for codec in self.codecs})) or "nothing"
+        raise SdpError(f"m=audio: the far end speaks {names}, but not Opus; allow Opus at the gateway")
+
+    def longest_packet_ms(self, codec: Codec) -> int | None:
+        """The longest packet the far end takes; FreeSWITCH says so in the codec's fmtp."""
+        in_fmtp = codec.parameters.get("maxptime", "")
+        limits = [self.maxptime_ms, _milliseconds(in_fmtp)]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+
+@dataclass(frozen=True)
+class LocalAudio:
+    """What we say of ours. `candidates` are the values of `a=candidate`, best first."""
+
+    session_id: int
+    ice_ufrag: str
+    ice_pwd: str = field(repr=False)
+    fingerprint: Fingerprint
+    candidates: tuple[str, ...]
+    setup: str
+    ssrc: int
+    cname: str
+    payload_type: int = OPUS_PAYLOAD_TYPE
+    ptime_ms: int = 20
+    fec: bool = True
+    mid: str | None = "0"
+    bundle: bool = True
+    profile: str = "UDP/TLS/RTP/SAVPF"
+
+
+def write(local: LocalAudio) -> str:
+    """A complete description: all candidates inside and `a=end-of-candidates` (no trickle)."""
+    host, port = _default_address(local.candidates)
+    family = "IP6" if ":" in host else "IP4"
+    lines = [
+        "v=0",
+        f"o=- {local.session_id} 1 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+    ]
+    if local.bundle and local.mid is not None:
+        lines.append(f"a=group:BUNDLE {local.mid}")
+    lines += [
+        f"m=audio {port} {local.profile} {local.payload_type}",
+        f"c=IN {family} {host}",
+        f"a=rtpmap:{local.payload_type} opus/48000/2",
+        f"a=fmtp:{local.payload_type} minptime=10;useinbandfec={int(local.fec)}",
+        f"a=ptime:{local.ptime_ms}",
+        "a=sendrecv",
+        "a=rtcp-mux",
+    ]
+    if local.mid is not None:
+        lines.append(f"a=mid:{local.mid}")
+    lines += [
+        f"a=msid:{local.cname} audio",
+        f"a=ssrc:{local.ssrc} cname:{local.cname}",
+        f"a=ice-ufrag:{local.ice_ufrag}",
+        f"a=ice-pwd:{local.ice_pwd}",
+        f"a=fingerprint:{local.fingerprint.algorithm} {local.fingerprint.value}",
+        f"a=setup:{local.setup}",
+        *(f"a=candidate:{candidate}" for candidate in local.candidates),
+        "a=end-of-candidates",
+    ]
+    return "\r\n".join(lines) + "\r\n"
+
+
+def parse(text: str) -> RemoteAudio:
+    """Read a remote description: its first usable `m=audio`, with session-level values as defaults.
+
+    Raises `SdpError`.
+    """
+    if len(text) > _MAX_SDP_CHARS:
+        raise SdpError(f"session description of {len(text)} characters, at most {_MAX_SDP_CHARS} are read")
+    session, sections = _sections(text)
+    if not session or not session[0].startswith("v=0"):
+        raise SdpError("session description: expected v=0 in the first line")
+    for section in sections:
+        media = section[0][2:].split()
+        if len(media) >= 4 and media[0] == "audio" and media[1] != "0":
+            return _parse_audio(media, _attributes(section[1:]), _attributes(session))
+    raise SdpError("session description: no m=audio line in use")
+
+
+def _sections(text: str) -> tuple[list[str], list[list[str]]]:
+    session: list[str] = []
+    sections: list[list[str]] = []
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line:
+            continue
+        if line.startswith("m="):
+            sections.append([line])
+        else:
+            (sections[-1] if sections else session).append(line)
+    return session, sections
+
+
+def _attributes(lines: list[str]) -> dict[str, list[str]]:
+    attributes: dict[str, list[str]] = {}
+    for line in lines:
+        if line.startswith("a="):
+            name, _, value = line[2:].partition(":")
+            attributes.setdefault(name, []).append(value)
+    return attributes
+
+
+def _parse_audio(media: list[str], own: dict[str, list[str]], session: dict[str, list[str]]) -> RemoteAudio:
+    profile = media[2]
+    if profile not in _PROFILES:
+        raise SdpError(f"m=audio: profile {profile[:40]!r} is not DTLS-SRTP, expected one of {sorted(_PROFILES)}")
+
+    def first(name: str) -> str | None:
+        return next(iter(own.get(name) or session.get(name) or ()), None)
+
+    ufrag, pwd = first("ice-ufrag"), first("ice-pwd")
+    if not ufrag or not pwd:
+        raise SdpError("m=audio: a=ice-ufrag or a=ice-pwd is missing; the gateway must offer ICE")
+    fingerprints = tuple(
+        Fingerprint(*value.split()[:2])
+        for value in own.get("fingerprint") or session.get("fingerprint") or ()
+        if len(value.split()) == 2
+    )
+    if not fingerprints:
+        raise SdpError("m=audio: a=fingerprint is missing; the gateway must offer DTLS-SRTP")
+    mid = first("mid")
+    return RemoteAudio(
+        profile=profile,
+        codecs=_codecs(media[3:], own),
+        ice_ufrag=ufrag,
+        ice_pwd=pwd,
+        fingerprints=fingerprints,
+        candidates=tuple(own.get("candidate", ())),
+        setup=(first("setup") or "").lower(),
+        mid=mid,
+        bundle=any(mid in group.split()[1:] for group in session.get("group", ()) if group.startswith("BUNDLE")),
+        ice_lite="ice-lite" in session or "ice-lite" in own,
+        direction=next((name for name in (*own, *session) if name in _DIRECTIONS), "sendrecv"),
+        ptime_ms=_positive(own, "ptime"),
+        maxptime_ms=_positive(own, "maxptime"),
+    )
+
+
+def _codecs(formats: list[str], own: dict[str, list[str]]) -> tuple[Codec, ...]:
+    """The codecs of the m= line in its order; static payload types without an rtpmap are left out."""
+    rtpmap = dict(_numbered(own.get("rtpmap", ())))
+    fmtp = dict(_numbered(own.get("fmtp", ())))
+    codecs = []
+    for text in formats:
+        if not text.isascii() or not text.isdigit() or int(text) not in rtpmap:
+            continue
+        payload_type = int(text)
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)/(\d{1,6})(?:/(\d{1,2}))?", rtpmap[payload_type].strip(), re.ASCII)
+        if match is None or payload_type > 127:
+            continue
+        parameters = {}
+        for part in fmtp.get(payload_type, "").split(";"):
+            key, _, value = part.strip().partition("=")
+            if key:
+                parameters[key.lower()] = value
+        name, rate, channels = match.groups()
+        codecs.append(Codec(payload_type, name.lower(), int(rate), int(channels or 1), parameters))
+    return tuple(codecs)
+
+
+def _numbered(values: list[str] | tuple[str, ...]) -> list[tuple[int, str]]:
+    pairs = []
+    for value in values:
+        number, _, rest = value.partition(" ")
+        if number.isascii() and number.isdigit():
+            pairs.append((int(number), rest))
+    return pairs
+
+
+def _positive(attributes: dict[str, list[str]], name: str) -> int | None:
+    return _milliseconds(next(iter(attributes.get(name, ())), ""))
+
+
+def _milliseconds(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 and int(text) > 0 else None
+
+
+def _default_address(candidates: tuple[str, ...]) -> tuple[str, int]:
+    """RFC 8839 4.2.1.2: the address most likely to work, for peers that look at `c=` and `m=`."""
+    preference = {"relay": 0, "srflx": 1, "host": 2}
+    udp = [candidate.split() for candidate in candidates if candidate.split()[2].lower() == "udp"]
+    ipv4_first = sorted(udp, key=lambda part: (preference.get(part[7], 3), ":" in part[4]))
+    return (ipv4_first[0][4], int(ipv4_first[0][5])) if ipv4_first else ("0.0.0.0", 9)

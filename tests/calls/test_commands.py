@@ -1,0 +1,96 @@
+"""Commands as they come from MQTT, the CLI and people's typing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.calls.commands import (
+    VERBS,
+    AnswerCommand,
+    CallCommand,
+    CommandError,
+    DtmfCommand,
+    HangupCommand,
+    MuteCommand,
+    parse_command,
+)
+
+
+def test_a_call_names_a_target_a_destination_or_just_a_word() -> None:
+    assert parse_command("call", b'{"target": "reception"}') == CallCommand(target="reception")
+    assert parse_command("call", b"reception") == CallCommand(target="reception")
+    assert parse_command("call", {"destinationNumber": "+123", "options": {"callerName": "x"}}) == CallCommand(
+        destination="+123", options={"callerName": "x"}
+    )
+
+
+def test_the_transaction_is_kept() -> None:
+    assert parse_command("hangup", b'{"transaction": "7"}') == HangupCommand(transaction="7")
+
+
+def test_commands_without_arguments_take_an_empty_payload() -> None:
+    assert parse_command("hangup", b"") == HangupCommand()
+    assert parse_command("answer", b" ") == AnswerCommand()
+    assert parse_command("mute", b"") == MuteCommand(muted=None)
+
+
+def test_mute_takes_the_words_of_home_automation() -> None:
+    assert parse_command("mute", b"ON") == MuteCommand(muted=True)
+    assert parse_command("mute", b"off") == MuteCommand(muted=False)
+    assert parse_command("mute", b'{"muted": false}') == MuteCommand(muted=False)
+
+
+def test_digits_may_come_bare() -> None:
+    assert parse_command("dtmf", b"12#") == DtmfCommand(digits="12#")
+
+
+@pytest.mark.parametrize(
+    ("verb", "payload", "message"),
+    [
+        ("cal", b"", "unknown command 'cal': expected one of call, hangup, answer, dtmf, mute"),
+        ("call", b"", "expected either target"),
+        ("call", b'{"target": "a", "destinationNumber": "+1"}', "expected either target"),
+        ("call", b'{"tarqet": "a"}', "tarqet: unknown field"),
+        ("call", b'{"target": 7}', "target: input should be a valid string"),
+        ("call", b'{"target": "a"', "not valid JSON"),
+        ("call", b"\xff\xfe", "not UTF-8"),
+        ("call", b"[1]", "expected a JSON object"),
+        ("dtmf", b"12a", "digits: "),
+        ("dtmf", b"", "digits: field required"),
+        ("hangup", b"now", "expected a JSON object or nothing"),
+        ("mute", b'{"muted": "yes"}', "muted: input should be a valid boolean"),
+        ("call", b"x" * 20000, "at most 16384 are read"),
+        ("call", b'{"verb": "hangup"}', "the verb belongs in the topic"),
+        ("call", b'{"a":' * 3000, "not valid JSON"),
+    ],
+)
+def test_what_is_wrong_gets_one_sentence_that_names_it(verb: str, payload: bytes, message: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        parse_command(verb, payload)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.sampled_from(VERBS), st.one_of(st.binary(max_size=200), st.text(max_size=100)))
+def test_no_payload_raises_anything_else(verb: str, payload: bytes | str) -> None:
+    try:
+        parse_command(verb, payload)
+    except CommandError as error:
+        assert str(error)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3)
+)
+
+
+@given(st.sampled_from(VERBS), st.dictionaries(st.sampled_from(["target", "digits", "muted", "options", "x"]), _JSON))
+def test_no_json_object_raises_anything_else(verb: str, fields: dict[str, object]) -> None:
+    try:
+        parse_command(verb, json.dumps(fields))
+    except CommandError as error:
+        assert str(error)
