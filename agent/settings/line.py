@@ -1,0 +1,138 @@
+"""One login at a gateway: where it is, how to log in, and which dialect it speaks (telnyx-rtc.md 1.1, 1.4)."""
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from agent.settings.base import FilledText, Hint, JsonTable, KeyedError, SettingsModel
+from agent.settings.ice import IceServer, telnyx_ice_servers
+from agent.settings.secret import FilePath, Secret
+
+KNOWN_REGIONS = ("eu", "us-central", "us-east", "us-west", "ca-central", "apac", "south-asia")
+CREDENTIAL_FORMS = "login and password, login_token, or anonymous_login = { target_type, target_id }"
+_CREDENTIAL_KEYS = ("login", "password", "login_token", "anonymous_login")
+_HOST_BY_ENV = {"production": "wss://rtc.telnyx.com", "development": "wss://rtcdev.telnyx.com"}
+_EXPECTED_HOST = "expected wss://host, wss://host:port/path or just a host name"
+
+
+def _websocket_url(host: str) -> str:
+    if re.search(r"[\s\x00-\x1f\x7f]", host):
+        raise ValueError(f"not a gateway's address, {_EXPECTED_HOST}")
+    url = host if "://" in host else f"wss://{host}"
+    try:
+        parts = urlsplit(url)
+        port_is_good = parts.port != 0
+    except ValueError:
+        port_is_good = False
+    if not port_is_good or not parts.hostname or parts.scheme not in {"ws", "wss"}:
+        raise ValueError(f"not a gateway's address, {_EXPECTED_HOST}")
+    if "@" in parts.netloc:
+        raise ValueError("a user name or password does not belong in the address: use login and password")
+    if parts.scheme == "ws" and not _is_loopback(parts.hostname):
+        raise ValueError("ws:// is not encrypted and only allowed to this machine itself: use wss://")
+    return url
+
+
+def _is_loopback(hostname: str) -> bool:
+    if hostname == "localhost" or hostname.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(hostname).is_loopback
+    except ValueError:
+        return False
+
+
+class AnonymousLogin(SettingsModel):
+    """A login without an account: every call of the line goes to this assistant."""
+
+    target_type: FilledText = Field(description='What is called: `"ai_assistant"`.')
+    target_id: FilledText = Field(description="The assistant's id.")
+    target_version_id: FilledText | None = Field(default=None, description="One version of the assistant.")
+    target_params: JsonTable | None = Field(default=None, description="Parameters for the assistant.")
+
+
+class LineConfig(SettingsModel):
+    """One line. Exactly one form of credentials must be complete."""
+
+    dialect: Literal["telnyx", "verto"] = Field(
+        default="telnyx", description='`"telnyx"` for Telnyx, `"verto"` for FreeSWITCH with mod_verto.'
+    )
+    host: Annotated[str, AfterValidator(_websocket_url), Hint("text such as wss://pbx.example.com:8082")] | None = (
+        Field(
+            default=None,
+            description="The gateway's address instead of Telnyx's. Without a scheme it is `wss://`; "
+            "`ws://` is accepted for this machine itself.",
+        )
+    )
+    env: Literal["production", "development"] = Field(default="production", description="Telnyx's environment.")
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$"), Hint('text such as "eu"')] | None = Field(
+        default=None,
+        description="Telnyx's region: "
+        + ", ".join(f"`{region}`" for region in KNOWN_REGIONS)
+        + ". Nearest when unset.",
+    )
+    login: FilledText | None = Field(default=None, description="User name, together with `password`.")
+    password: Secret | None = Field(default=None, description="Password, together with `login`.")
+    login_token: Secret | None = Field(default=None, description="Login token (JWT), instead of login and password.")
+    anonymous_login: AnonymousLogin | None = Field(
+        default=None, description="Login at a Telnyx AI assistant without an account."
+    )
+    ca_file: FilePath | None = Field(
+        default=None, description="Certificates (PEM) to trust instead of the system's, for a private CA."
+    )
+
+    @model_validator(mode="after")
+    def _check_line(self) -> "LineConfig":
+        for key, sentence in line_problems(self.__dict__):
+            raise KeyedError(key, sentence)
+        return self
+
+    @property
+    def url(self) -> str:
+        """The gateway's WebSocket URL, without query parameters (telnyx-rtc.md 1.1).
+
+        A region goes before the label `rtc` or `rtcdev` of the host name; other hosts have no regions.
+        """
+        base = self.host or _HOST_BY_ENV[self.env]
+        if self.region is None:
+            return base
+        return re.sub(r"(?<=//)(?=rtc(?:dev)?\.)", f"{self.region}.", base, count=1)
+
+    @property
+    def ice_servers(self) -> list[IceServer]:
+        """STUN and TURN servers for calls that set no `iceServers`: Telnyx's own on its gateways, else none."""
+        if self.dialect == "verto" or self.host is not None:
+            return []
+        return telnyx_ice_servers(self.env)
+
+
+def line_problems(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong between the fields of a line: pairs of key (empty: the line itself) and sentence.
+
+    Takes a validated line's fields or the file's raw table: only whether they are there is looked at.
+    """
+    given = [key for key in _CREDENTIAL_KEYS if fields.get(key) is not None]
+    if fields.get("dialect") == "verto":
+        return _verto_problems(given, has_host=fields.get("host") is not None)
+    if given in (["login", "password"], ["login_token"], ["anonymous_login"]):
+        return []
+    if given == ["login"]:
+        return [("password", "missing: login needs a password")]
+    if given == ["password"]:
+        return [("login", "missing: password needs a login")]
+    if not given:
+        return [("", f"no credentials, expected {CREDENTIAL_FORMS}")]
+    return [("", f"several forms of credentials ({', '.join(given)}), expected one: {CREDENTIAL_FORMS}")]
+
+
+def _verto_problems(given: list[str], *, has_host: bool) -> list[tuple[str, str]]:
+    problems = []
+    if not has_host:
+        problems.append(("host", 'missing: dialect "verto" needs the address of your FreeSWITCH'))
+    if given != ["login", "password"]:
+        problems.append(("", 'dialect "verto" needs login and password, and no other credentials'))
+    return problems

@@ -1,0 +1,79 @@
+"""What must hold between the tables of a config: names that refer to each other, pins used once, whom to call.
+
+It looks at the file's raw tables and takes nothing for granted, so its findings come together with those about
+single fields, however broken the file is.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.settings.destination import EXPECTED
+from agent.settings.line import line_problems
+from agent.settings.problems import Problem, nearest, path_text
+
+
+def rule_problems(raw: Mapping[str, Any]) -> list[Problem]:
+    """Every broken rule between tables of the parsed file `raw`."""
+    return [*_lines(raw), *_targets(raw), *_buttons(raw), *_pins(raw)]
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _tables(raw: Mapping[str, Any], name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, value in _table(raw.get(name)).items():
+        if isinstance(value, Mapping):
+            yield key, value
+
+
+def _lines(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, line in _tables(raw, "lines"):
+        for key, sentence in line_problems(line):
+            yield Problem(path_text(["lines", name, *([key] if key else [])]), sentence)
+
+
+def _targets(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    lines = _table(raw.get("lines"))
+    default_line = next(iter(lines), None)
+    has_default = _destination(_table(raw.get("call_defaults"))) is not None
+    for name, target in _tables(raw, "targets"):
+        line = target.get("line", default_line)
+        if not isinstance(line, str):
+            continue
+        if line not in lines:
+            yield _unknown(["targets", name, "line"], "line", line, lines)
+        elif not has_default and _destination(target) is None and "anonymous_login" not in _table(lines[line]):
+            yield Problem(path_text(["targets", name, "destinationNumber"]), "missing", expected=EXPECTED)
+
+
+def _destination(options: Mapping[str, Any]) -> object:
+    return options.get("destinationNumber", options.get("destination_number"))
+
+
+def _buttons(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    targets = _table(raw.get("targets"))
+    for name, button in _tables(raw, "buttons"):
+        for action in ("press", "hold"):
+            target = _table(button.get(action)).get("target")
+            if isinstance(target, str) and target not in targets:
+                yield _unknown(["buttons", name, action, "target"], "target", target, targets)
+
+
+def _pins(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    user_by_gpio: dict[int, str] = {}
+    for section in ("buttons", "lamps"):
+        for name, part in _tables(raw, section):
+            gpio = part.get("gpio")
+            if type(gpio) is not int:
+                continue
+            path = path_text([section, name])
+            first = user_by_gpio.setdefault(gpio, path)
+            if first != path:
+                yield Problem(f"{path}.gpio", f"GPIO {gpio} is used by {first} already")
+
+
+def _unknown(parts: list[str], kind: str, name: str, known: Mapping[str, Any]) -> Problem:
+    path, near = path_text(parts), nearest(name, known)
+    expected = f"one of {', '.join(known)}" if known else f"a {kind} of the config, which has none"
+    return Problem(path, f"no {kind} has this name", expected=expected, suggestion=near)

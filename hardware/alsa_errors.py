@@ -1,0 +1,74 @@
+"""What ALSA's errors mean to the owner of the device: what happened, and the cure.
+
+pyalsaaudio's only exception carries the text `strerror(n) [device]`, so the error number is found by its text.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from hardware.cards import Card, Direction, card_holders, read_cards
+from hardware.pcm import PcmError
+
+_KNOWN = (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EBUSY, errno.EACCES, errno.EPERM, errno.EINVAL,
+          errno.EIO, errno.EINTR, errno.EPIPE, errno.ECONNREFUSED, errno.EBADFD)  # fmt: skip
+_BY_TEXT = {os.strerror(number): number for number in _KNOWN}
+_NOUN: dict[Direction, str] = {"capture": "microphone", "playback": "speaker"}
+
+
+def error_number(error: Exception) -> int:
+    """The errno inside an `alsaaudio.ALSAAudioError`; 0 when its text is not known."""
+    return _BY_TEXT.get(str(error).rsplit(" [", 1)[0], 0)
+
+
+def open_failed(error: Exception, device: str, direction: Direction) -> PcmError:
+    """The error for a device that does not open."""
+    number = error_number(error)
+    if number in {errno.ENOENT, errno.ENODEV, errno.ENXIO}:
+        reason = f"no such device: plug it in or choose {_choices(read_cards(), direction)}"
+    elif number == errno.EBUSY:
+        reason = f"another program holds it{_holders(direction)}: stop that program or choose another device"
+    elif number in {errno.EACCES, errno.EPERM}:
+        reason = "not permitted: the user of this program must be in the group audio (usermod -aG audio USER)"
+    elif number == errno.EINVAL:
+        reason = f"the device refuses these settings{_plug_hint(device)}"
+    elif number == errno.ECONNREFUSED:
+        reason = "its sound server does not run: start it, or choose the card itself (plughw:CARD=...)"
+    else:
+        reason = str(error)
+    return PcmError(number, f"{_NOUN[direction]} {device!r} cannot be opened: {reason}")
+
+
+def device_lost(reason: Exception | str, device: str, direction: Direction) -> PcmError:
+    """The error for a device that worked and has failed."""
+    number = error_number(reason) if isinstance(reason, Exception) else errno.EIO
+    if number in {errno.ENODEV, errno.ENOENT, errno.EBADFD}:
+        text = "it is gone: plug it in again"
+    else:
+        text = f"{reason}: it has to be opened again; check its cable and power if this comes back"
+    return PcmError(number, f"{_NOUN[direction]} {device!r} has failed: {text}")
+
+
+def unsuitable(what: str, device: str, direction: Direction) -> PcmError:
+    """The error for a device that opens but cannot do what is needed."""
+    return PcmError(errno.EINVAL, f"{_NOUN[direction]} {device!r} cannot be used: it gives {what}{_plug_hint(device)}")
+
+
+def _choices(cards: list[Card], direction: Direction) -> str:
+    able = [card.device(direction) for card in cards if getattr(card, direction) is not None]
+    if not able:
+        return f"another one (this machine has no card with a {_NOUN[direction]} now)"
+    flag = "arecord" if direction == "capture" else "aplay"
+    return f"one of: {', '.join(able)} ({flag} -L lists all)"
+
+
+def _holders(direction: Direction) -> str:
+    holders = card_holders(direction)
+    return f" ({', '.join(holders)})" if holders else ""
+
+
+def _plug_hint(device: str) -> str:
+    if device.startswith("hw:"):
+        return f"; use 'plug{device}', where ALSA converts"
+    return "; choose another device or other settings (rate_hz, period_frames, periods, fill_frames)"

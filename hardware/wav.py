@@ -1,0 +1,84 @@
+"""WAV files as sound sources and sinks of virtual devices (RIFF WAVE, PCM 16 bit)."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import struct
+import wave
+from pathlib import Path
+
+from hardware.pcm import BYTES_PER_SAMPLE, PcmError
+from hardware.sample_formats import S16_LE, to_mono
+
+HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")  # RIFF, fmt (16 bytes, PCM) and the data chunk's head
+FORMAT_CHUNK_BYTES = 16
+FORMAT_PCM = 1
+FLUSH_S = 1.0  # how much of a recording a killed process may lose
+
+
+def read_wav(path: str | Path, rate_hz: int) -> bytes:
+    """The whole file as int16 mono samples: channel 0. Raises `PcmError` for another rate or sample size."""
+    try:
+        with wave.open(str(path), "rb") as source:
+            if source.getframerate() != rate_hz or source.getsampwidth() != BYTES_PER_SAMPLE:
+                found = f"{source.getframerate()} Hz, {source.getsampwidth() * 8} bit"
+                raise PcmError(
+                    errno.EINVAL,
+                    f"WAV file {str(path)!r} is {found}; {rate_hz} Hz, 16 bit is needed "
+                    f"(sox IN -r {rate_hz} -c 1 -b 16 OUT)",
+                )
+            frames = source.readframes(source.getnframes())
+            return to_mono(frames, S16_LE, source.getnchannels())
+    except PcmError:
+        raise
+    except OSError as error:
+        raise PcmError(error.errno, f"WAV file {str(path)!r} cannot be read: {error.strerror}") from None
+    except (wave.Error, EOFError) as error:
+        raise PcmError(
+            errno.EINVAL, f"{str(path)!r} is not a WAV file with PCM samples: {error or 'it ends early'}"
+        ) from None
+
+
+class WavRecorder:
+    """Writes int16 mono samples. The header is brought up to date each second: a kill leaves a valid file."""
+
+    def __init__(self, path: str | Path, rate_hz: int) -> None:
+        self._path = str(path)
+        self._rate_hz = rate_hz
+        self._data_bytes = 0
+        self._flush_bytes = int(rate_hz * FLUSH_S) * BYTES_PER_SAMPLE
+        self._pending = bytearray()
+        try:
+            self._file: io.FileIO = io.FileIO(str(path), "w")
+        except OSError as error:
+            raise PcmError(error.errno, f"WAV file {str(path)!r} cannot be written: {error.strerror}") from None
+        self._file.write(self._header())
+
+    def write(self, samples: bytes) -> None:
+        self._pending += samples
+        if len(self._pending) >= self._flush_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Samples first, then the sizes: the header never promises more than there is."""
+        try:
+            self._data_bytes += os.write(self._file.fileno(), self._pending)
+            os.pwrite(self._file.fileno(), self._header(), 0)
+        except OSError as error:
+            raise PcmError(error.errno, f"WAV file {self._path!r} cannot be written: {error.strerror}") from None
+        self._pending.clear()
+
+    def close(self) -> None:
+        if not self._file.closed:
+            self.flush()
+            self._file.close()
+
+    def _header(self) -> bytes:
+        riff_bytes = HEADER.size - 8 + self._data_bytes
+        byte_rate = self._rate_hz * BYTES_PER_SAMPLE
+        return HEADER.pack(
+            b"RIFF", riff_bytes, b"WAVE", b"fmt ", FORMAT_CHUNK_BYTES, FORMAT_PCM, 1, self._rate_hz,
+            byte_rate, BYTES_PER_SAMPLE, BYTES_PER_SAMPLE * 8, b"data", self._data_bytes,
+        )  # fmt: skip

@@ -1,0 +1,115 @@
+"""One contract for both kinds of sound devices: ALSA (on a private PulseAudio) and virtual."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hardware.devices import open_capture, open_playback
+from hardware.pcm import Capture, PcmSettings, Playback
+from tests import pulse
+
+SETTINGS = PcmSettings(periods=6)
+PERIOD = bytes(960)
+PERIOD_S = 0.01
+NEEDS_PULSE = pytest.mark.skipif(pulse.missing() is not None, reason=str(pulse.missing()))
+
+
+@pytest.fixture(scope="module")
+def sound_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pulse.PulseHost]:
+    with pulse.PulseHost(tmp_path_factory.mktemp("pulse")) as host, host.in_this_process():
+        yield host
+
+
+@pytest.fixture(params=[pytest.param("alsa", marks=[NEEDS_PULSE, pytest.mark.interop]), "virtual"])
+def names(request: pytest.FixtureRequest) -> tuple[str, str]:
+    if request.param == "alsa":
+        request.getfixturevalue("sound_server")
+        return "mic", "speaker"
+    return "virtual:silence", "virtual:null"
+
+
+Open = Callable[[], tuple[Capture, Playback]]
+
+
+@pytest.fixture
+def open_both(names: tuple[str, str]) -> Iterator[Open]:
+    opened: list[Capture | Playback] = []
+
+    def both() -> tuple[Capture, Playback]:
+        capture, playback = open_capture(names[0], SETTINGS), open_playback(names[1], SETTINGS)
+        opened.extend((capture, playback))
+        capture.read()  # a sound server takes its time before the first
+        return capture, playback
+
+    yield both
+    for device in opened:
+        device.close()
+
+
+def test_devices_say_what_they_do(open_both: Open) -> None:
+    for device in open_both():
+        assert (device.rate_hz, device.period_frames, device.xruns) == (48000, 480, 0)
+
+
+def test_reads_are_whole_periods_at_the_pace_of_time(open_both: Open) -> None:
+    capture, _ = open_both()
+    start_s = time.monotonic()
+    for _ in range(50):
+        assert len(capture.read()) == 960
+    elapsed_s = time.monotonic() - start_s
+    # Not faster than time, but for what a server has ready; how much slower is the machine's business.
+    assert elapsed_s > 50 * PERIOD_S * 0.8
+
+
+def test_playback_driven_by_capture_stays_filled(open_both: Open) -> None:
+    capture, playback = open_both()
+    playback.write(PERIOD)
+    levels = []
+    for _ in range(50):
+        capture.read()
+        playback.write(PERIOD)
+        levels.append(playback.queued_frames())
+    assert all(0 < level <= SETTINGS.periods * 480 for level in levels)
+
+
+def test_a_write_never_blocks_for_much_longer_than_a_period(open_both: Open) -> None:
+    _, playback = open_both()
+    waits = []
+    for _ in range(30):
+        start_s = time.monotonic()
+        playback.write(PERIOD)
+        waits.append(time.monotonic() - start_s)
+    assert sorted(waits)[15] < 3 * PERIOD_S
+    assert sum(waits) > 10 * PERIOD_S  # far ahead of the card, the writer was made to wait
+
+
+def test_an_underrun_is_counted_once_and_playing_goes_on(open_both: Open) -> None:
+    capture, playback = open_both()
+    playback.write(PERIOD)
+    for _ in range(20):
+        capture.read()
+    assert playback.queued_frames() == 0
+    playback.write(PERIOD)
+    assert playback.xruns == 1
+    assert playback.queued_frames() > 480
+
+
+def test_closed_devices_open_again_and_closing_twice_is_harmless(open_both: Open) -> None:
+    for _ in range(3):
+        capture, playback = open_both()
+        playback.write(PERIOD)
+        assert len(capture.read()) == 960
+        for device in (capture, playback, capture, playback):
+            device.close()
+
+
+def test_closing_does_not_play_the_queue_out(open_both: Open) -> None:
+    _, playback = open_both()
+    for _ in range(6):
+        playback.write(PERIOD)
+    start_s = time.monotonic()
+    playback.close()
+    assert time.monotonic() - start_s < SETTINGS.periods * PERIOD_S

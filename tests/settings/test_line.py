@@ -1,0 +1,151 @@
+"""Lines: the gateway's URL and the forms of credentials."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from agent.settings.line import CREDENTIAL_FORMS, KNOWN_REGIONS, LineConfig
+from agent.settings.load import parse_config
+
+Complaints = Callable[[Any], list[str]]
+ANONYMOUS = {"target_type": "ai_assistant", "target_id": "assistant-1"}
+NOT_AN_ADDRESS = "not a gateway's address, expected wss://host, wss://host:port/path or just a host name"
+
+
+def config(**line: Any) -> dict[str, Any]:
+    return {"device": {"id": "a"}, "lines": {"x": line}}
+
+
+def line_of(tmp_path: Path, **fields: Any) -> LineConfig:
+    return parse_config(config(**{"login_token": "t", **fields}), tmp_path).lines["x"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({}, "wss://rtc.telnyx.com"),
+        ({"env": "production"}, "wss://rtc.telnyx.com"),
+        ({"env": "development"}, "wss://rtcdev.telnyx.com"),
+        ({"region": "eu"}, "wss://eu.rtc.telnyx.com"),
+        ({"region": "apac", "env": "development"}, "wss://apac.rtcdev.telnyx.com"),
+        ({"region": "us-central", "host": "rtc.example.com"}, "wss://us-central.rtc.example.com"),
+        ({"host": "pbx.example.com", "region": "eu"}, "wss://pbx.example.com"),
+        ({"host": "webrtc.example.com", "region": "eu"}, "wss://webrtc.example.com"),
+        ({"host": "pbx.example.com/rtc.x", "region": "eu"}, "wss://pbx.example.com/rtc.x"),
+        ({"host": "pbx.example.com:8082"}, "wss://pbx.example.com:8082"),
+        ({"host": "wss://pbx.example.com:8082/ws?a=1"}, "wss://pbx.example.com:8082/ws?a=1"),
+        ({"host": "rtc.telnyx.com", "env": "development"}, "wss://rtc.telnyx.com"),
+        ({"host": "ws://127.0.0.1:8080"}, "ws://127.0.0.1:8080"),
+        ({"host": "ws://127.9.9.9"}, "ws://127.9.9.9"),
+        ({"host": "ws://[::1]:8080"}, "ws://[::1]:8080"),
+        ({"host": "ws://localhost:1"}, "ws://localhost:1"),
+    ],
+)
+def test_the_url_follows_host_environment_and_region(fields: dict[str, Any], url: str, tmp_path: Path) -> None:
+    assert line_of(tmp_path, **fields).url == url
+
+
+@pytest.mark.parametrize("region", KNOWN_REGIONS)
+def test_every_region_of_telnyx_has_its_host(region: str, tmp_path: Path) -> None:
+    assert line_of(tmp_path, region=region).url == f"wss://{region}.rtc.telnyx.com"
+
+
+@pytest.mark.parametrize("host", ["ws://pbx.example.com", "ws://192.0.2.7:8081", "ws://127.0.0.1.example.com"])
+def test_an_unencrypted_gateway_elsewhere_is_refused(host: str, complaints: Complaints) -> None:
+    assert complaints(config(login_token="t", host=host)) == [
+        "lines.x.host: ws:// is not encrypted and only allowed to this machine itself: use wss://"
+    ]
+
+
+@pytest.mark.parametrize(
+    "host", ["", "http://a", "wss://", "wss://a:99999", "wss://a:0", "a b", "wss://[::1", "a\nb", "://", "a:port"]
+)
+def test_what_is_no_address_is_refused(host: str, complaints: Complaints) -> None:
+    assert complaints(config(login_token="t", host=host)) == [f"lines.x.host: {NOT_AN_ADDRESS}"]
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated(complaints: Complaints) -> None:
+    assert complaints(config(login_token="t", host="wss://user:hunter2@pbx.example.com")) == [
+        "lines.x.host: a user name or password does not belong in the address: use login and password"
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields", [{"login": "a", "password": "b"}, {"login_token": "t"}, {"anonymous_login": ANONYMOUS}]
+)
+def test_each_form_of_credentials_is_enough(fields: dict[str, Any], tmp_path: Path) -> None:
+    line = parse_config(config(**fields), tmp_path).lines["x"]
+    given = {key for key in ("login", "password", "login_token", "anonymous_login") if getattr(line, key) is not None}
+    assert given == fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({}, f"lines.x: no credentials, expected {CREDENTIAL_FORMS}"),
+        ({"login": "a"}, "lines.x.password: missing: login needs a password"),
+        ({"password": "b"}, "lines.x.login: missing: password needs a login"),
+        (
+            {"login": "a", "password": "b", "login_token": "t"},
+            f"lines.x: several forms of credentials (login, password, login_token), expected one: {CREDENTIAL_FORMS}",
+        ),
+        (
+            {"login_token": "t", "anonymous_login": ANONYMOUS},
+            f"lines.x: several forms of credentials (login_token, anonymous_login), expected one: {CREDENTIAL_FORMS}",
+        ),
+        (
+            {"dialect": "verto", "login": "a", "password": "b"},
+            'lines.x.host: missing: dialect "verto" needs the address of your FreeSWITCH',
+        ),
+        (
+            {"dialect": "verto", "host": "pbx", "login_token": "t"},
+            'lines.x: dialect "verto" needs login and password, and no other credentials',
+        ),
+        (
+            {"dialect": "verto", "host": "pbx", "login": "a"},
+            'lines.x: dialect "verto" needs login and password, and no other credentials',
+        ),
+        ({"dialect": "vertoo", "login_token": "t"}, 'lines.x.dialect: not possible, did you mean "verto"?'),
+        ({"env": "staging", "login_token": "t"}, 'lines.x.env: not possible, expected "production" or "development"'),
+        (
+            {"anonymous_login": {"target_type": "ai_assistant"}},
+            "lines.x.anonymous_login.target_id: missing, expected text on one line, not empty",
+        ),
+    ],
+)
+def test_a_line_that_cannot_log_in_says_what_is_missing(
+    fields: dict[str, Any], problem: str, complaints: Complaints
+) -> None:
+    assert complaints(config(**fields)) == [problem]
+
+
+def test_the_three_forms_are_named() -> None:
+    assert CREDENTIAL_FORMS == "login and password, login_token, or anonymous_login = { target_type, target_id }"
+
+
+def test_a_line_made_in_code_is_held_to_the_same_rules() -> None:
+    with pytest.raises(ValidationError, match="login needs a password"):
+        LineConfig(login="a")
+
+
+def test_telnyx_lines_bring_telnyxs_ice_servers(tmp_path: Path) -> None:
+    servers = line_of(tmp_path).ice_servers
+    assert [url for server in servers for url in server.urls] == [
+        "stun:stun.telnyx.com:3478",
+        "stun:stun.l.google.com:19302",
+        "turn:turn.telnyx.com:3478?transport=udp",
+        "turn:turn.telnyx.com:3478?transport=tcp",
+        "turns:turn.telnyx.com:443",
+        "turns:turn2.telnyx.com:443",
+    ]
+    assert all(server.username == "testuser" for server in servers[2:])
+    development = line_of(tmp_path, env="development").ice_servers
+    assert development[0].urls == ["stun:stundev.telnyx.com:3478"]
+    assert len(development) == 5
+
+
+def test_other_gateways_bring_none(tmp_path: Path) -> None:
+    assert line_of(tmp_path, host="ws://127.0.0.1:1").ice_servers == []
