@@ -26,7 +26,6 @@ class EndReason(StrEnum):
     SIGNALLING_TIMEOUT = "signalling_timeout"  # the gateway stopped reacting in the middle of the set-up
     MEDIA_FAILED = "media_failed"  # no path for audio: SDP, ICE or DTLS failed
     MEDIA_TIMEOUT = "media_timeout"  # no audio packets from the far end any more
-    AUDIO_DEVICE = "audio_device"  # the sound card could not be opened, and did not come back
     SHUTDOWN = "shutdown"  # this daemon is stopping
 
 
@@ -82,7 +81,6 @@ _CAUSE_BY_REASON: dict[EndReason, Cause] = {
     EndReason.NO_ANSWER: Cause("NO_ANSWER", 19),
     EndReason.MEDIA_FAILED: Cause("INCOMPATIBLE_DESTINATION", 88),
     EndReason.MEDIA_TIMEOUT: Cause("MEDIA_TIMEOUT", 604),
-    EndReason.AUDIO_DEVICE: Cause("DESTINATION_OUT_OF_ORDER", 27),
 }
 
 

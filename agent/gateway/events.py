@@ -119,13 +119,4 @@ class CallsGone:
     call_ids: tuple[str, ...]
 
 
-LineEvent = (
-    LineChanged
-    | RemoteRinging
-    | RemoteMedia
-    | RemoteAnswer
-    | IncomingCall
-    | RemoteBye
-    | RemoteInfo
-    | CallsGone
-)
+LineEvent = LineChanged | RemoteRinging | RemoteMedia | RemoteAnswer | IncomingCall | RemoteBye | RemoteInfo | CallsGone

@@ -1,8 +1,6 @@
-"""What the control process and the media process say to each other, over one AF_UNIX SOCK_SEQPACKET pair.
+"""What the control process and the media process say to each other, and what the control side tells the daemon.
 
-Every message is a JSON object with a `type`, except datagrams of the call's socket that are not RTP (STUN, DTLS),
-which go back to the control process as they came: `b"D"`, a length byte, the sender's address as JSON, the bytes.
-File descriptors ride along by SCM_RIGHTS. Keys are base64 and never part of a repr.
+How it travels is in `agent.media.wire`. Keys are never part of a repr.
 """
 
 from __future__ import annotations
@@ -72,11 +70,13 @@ class MediaStats:
     packets_received: int = 0
     packets_lost: int = 0  # RFC 3550: expected minus received
     packets_late: int = 0  # came after their place was played
+    packets_dropped: int = 0  # came in time and were left out, to take back delay
     concealed_frames: int = 0
     fec_frames: int = 0
     auth_failures: int = 0
     capture_xruns: int = 0
     playback_xruns: int = 0
+    playback_corrections: int = 0  # periods left out or played twice: microphone and speaker clocks differ
     jitter_ms: float = 0.0  # RFC 3550 6.4.1, of what we receive
     jitter_buffer_ms: float = 0.0  # audio waiting in the jitter buffer now
     round_trip_ms: float | None = None  # from the far end's receiver reports
@@ -84,3 +84,48 @@ class MediaStats:
     capture_dbfs: float = -127.0  # RMS of the last second
     playback_dbfs: float = -127.0
     seconds_since_packet: float | None = None  # None before the first packet
+
+
+@dataclass(frozen=True)
+class MediaReady:
+    """The media process runs; after `MediaDied` it has the call again when there is one."""
+
+
+@dataclass(frozen=True)
+class MediaDied:
+    """The media process is gone and is being started again. Until `MediaReady` nobody reads the call's socket."""
+
+    restarts: int  # how many times so far
+
+
+@dataclass(frozen=True)
+class AudioOpened:
+    """Microphone and speaker are open, for the first time or again after `AudioFailed`."""
+
+    rate_hz: int
+    period_frames: int
+
+
+@dataclass(frozen=True)
+class AudioFailed:
+    """A sound device cannot be opened or has gone. The call goes on in silence; it is tried again every second."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class StatsReport:
+    """Once a second while audio is open."""
+
+    stats: MediaStats
+
+
+@dataclass(frozen=True)
+class Datagram:
+    """Came on the call's socket and is not RTP: STUN or DTLS. `addr` is None on a socketpair."""
+
+    data: bytes = field(repr=False)
+    addr: tuple[str, int] | None
+
+
+MediaEvent = MediaReady | MediaDied | AudioOpened | AudioFailed | StatsReport | Datagram

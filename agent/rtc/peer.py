@@ -73,9 +73,13 @@ class Connected:
 
 @dataclass(frozen=True)
 class Failed:
-    """The connection cannot be made, or was lost. `text` is one sentence for a person."""
+    """The connection cannot be made, or was lost. `text` is one sentence for a person.
+
+    `was_connected` tells a far end that went (its BYE may still be on the way) from one never reached.
+    """
 
     text: str
+    was_connected: bool = False
 
 
 PeerEvent = Connected | Failed
@@ -287,7 +291,7 @@ class AudioPeer:
     def _fail(self, text: str) -> None:
         if not self._failed:
             self._failed = True
-            self._on_event(Failed(text))
+            self._on_event(Failed(text, was_connected=self._pair is not None))
 
 
 def _agreed_ptime(ours_ms: int, maximum_ms: int | None) -> int:

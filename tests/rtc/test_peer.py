@@ -176,7 +176,9 @@ async def test_when_the_far_end_goes_the_peer_says_so_once(monkeypatch: pytest.M
         while pc.connectionState != "connected":
             await asyncio.sleep(0)
         await pc.close()
-        assert await events.next() == Failed("the far end closed the audio connection (DTLS)")
+        assert await events.next() == Failed(
+            "the far end closed the audio connection (DTLS)", was_connected=True
+        )
     await peer.close()
 
 

@@ -1,0 +1,312 @@
+"""The composition root: builds every part from the config and runs them in one TaskGroup until told to stop.
+
+lines ──┐                                    ┌── MQTT bridge
+media ──┼──▶ Switchboard ◀── execute() ──────┼── control socket
+board ──┘         └── publish_*() ──────────▶┴── systemd status
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from agent.calls.commands import VERBS, CommandError, parse_command
+from agent.calls.events import EventType, Publisher
+from agent.dialing import Dialling
+from agent.gateway.line import GatewayLine
+from agent.gateway.line_settings import AnonymousLogin, LineSettings
+from agent.media.control import MediaProcess
+from agent.media.messages import MediaEvent
+from agent.mqtt.bridge import MqttBridge
+from agent.mqtt.broker import LinkSettings, MqttVersion
+from agent.service.control_socket import ControlError, ControlServer
+from agent.service.journal import configure_logging, register_secret
+from agent.service.notify import Notifier
+from agent.settings.line import LineConfig
+from agent.settings.model import Config
+from agent.settings.mqtt import MqttConfig
+from agent.settings.service import control_socket_path
+from agent.switchboard import Switchboard
+from hardware.board import Board, open_board
+from hardware.buttons import ButtonEvent, ButtonSpec
+from hardware.lamps import LampSpec
+from hardware.pin_board import BoardError
+from hardware.profile import detect_profile, load_profile
+from hardware.virtual_board import VirtualBoard
+
+logger = logging.getLogger(__name__)
+
+EXIT_OK, EXIT_FAILED = 0, 1
+STOP_TIMEOUT_S = 8.0  # below systemd's TimeoutStopSec: a BYE that gets no answer must not cost the clean end
+
+
+class App:
+    """One device. `run` returns the exit code."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._stop = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self.publishers: list[Publisher] = []
+        self._media = MediaProcess(self._on_media_event)
+        self._lines = {
+            name: GatewayLine(line_settings(name, line), self._on_line_event) for name, line in config.lines.items()
+        }
+        profile = detect_profile() if config.audio.profile == "auto" else load_profile(config.audio.profile)
+        self.switchboard = Switchboard(Dialling(config, profile), self._lines, self._media, self.publishers)
+        self._notifier = Notifier(self._is_media_alive)
+        self.publishers.append(_ServiceStatus(self._notifier))
+        self._mqtt = self._make_mqtt(config)
+        self._control = ControlServer(control_socket_path(config.service, config.device.id), self._on_control_request)
+        self.publishers.append(_ControlEvents(self._control))
+        self._board: Board | None = None
+
+    def stop(self) -> None:
+        """Ask the running app to end its call, sign off everywhere and return."""
+        self._stop.set()
+
+    @property
+    def media_pid(self) -> int | None:
+        """The media process, None while there is none."""
+        return self._media.pid
+
+    async def press(self, button: str, seconds: float) -> None:
+        """Press a button of a virtual board, as a finger would. Raises `CommandError` on a real one."""
+        if not isinstance(self._board, VirtualBoard):
+            raise CommandError("press: only a virtual board's buttons can be pressed by command")
+        await asyncio.to_thread(self._board.press, button, seconds)
+
+    async def run(self) -> int:
+        """Run until `stop`. READY is told when config, media process and board are up; lines come when they can."""
+        exit_code = EXIT_OK
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(part, name=name) for name, part in self._parts()]
+                self._board = await self._open_board()
+                self.switchboard.attach_board(self._board)
+                await self._media.wait_ready()
+                async with self._control:
+                    self._notifier.ready(f"{self._config.device.id}: idle")
+                    logger.info("ready: %s", self._config.device.name or self._config.device.id)
+                    await self._stop.wait()
+                    await self._wind_down()
+                for task in tasks:
+                    task.cancel()
+        except* (BoardError, ControlError) as errors:
+            for error in errors.exceptions:
+                logger.error("cannot start: %s", error)
+            exit_code = EXIT_FAILED
+        finally:
+            if self._board is not None:
+                self._board.close()
+        logger.info("stopped")
+        return exit_code
+
+    def _parts(self) -> Iterator[tuple[str, Any]]:
+        yield "media", self._media.run()
+        for name, line in self._lines.items():
+            yield f"line {name}", line.run()
+        if self._mqtt is not None:
+            yield "mqtt", self._mqtt.run()
+        if self._config.service.watchdog:
+            yield "watchdog", self._notifier.run()
+
+    async def _open_board(self) -> Board:
+        """Beside the media process's start: both take their time, on different cores."""
+        board = self._config.board
+        buttons = {
+            name: ButtonSpec(gpio=button.gpio, pull=button.pull, hold_s=button.hold_s, stable_ms=button.stable_ms)
+            for name, button in self._config.buttons.items()
+        }
+        lamps = {
+            name: LampSpec(gpio=lamp.gpio, active_low=lamp.active_low) for name, lamp in self._config.lamps.items()
+        }
+        return await asyncio.to_thread(open_board, board.kind, buttons, lamps, self._on_button)
+
+    async def _wind_down(self) -> None:
+        self._notifier.stopping("ending the call")
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self.switchboard.stop()
+        except TimeoutError:
+            logger.warning("the call did not end within %.0f s; leaving it to the gateway", STOP_TIMEOUT_S)
+
+    def _make_mqtt(self, config: Config) -> MqttBridge | None:
+        if config.mqtt is None:
+            return None
+        settings = mqtt_settings(config.mqtt, config.mqtt_client_id)
+        bridge = MqttBridge(settings, config.device.id, config.mqtt.prefix, self.switchboard.execute)
+        bridge.on_change = lambda _state, _detail: self.switchboard.publish_state()
+        self.publishers.append(_MqttEvents(bridge))
+        return bridge
+
+    # ---- events from other threads and processes, on their way to the switchboard
+
+    def _on_button(self, name: str, event: ButtonEvent) -> None:
+        self._loop.call_soon_threadsafe(self.switchboard.on_button, name, event)
+
+    def _on_line_event(self, event: Any) -> None:
+        self.switchboard.on_line_event(event)
+
+    def _on_media_event(self, event: MediaEvent) -> None:
+        self.switchboard.on_media_event(event)
+
+    async def _is_media_alive(self) -> bool:
+        await self._media.ping()
+        return True
+
+    async def _on_control_request(self, verb: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """A request of the `callpoint` command. Raises `CommandError`."""
+        if verb == "status":
+            return {"state": self.switchboard.snapshot()}
+        if verb == "press":
+            return await self._press(fields)
+        if verb not in VERBS:
+            raise CommandError(f"unknown request {verb!r}: expected status, events, press, {', '.join(VERBS)}")
+        return await self.switchboard.execute(parse_command(verb, fields))
+
+    async def _press(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Press a button of a virtual board, as a finger would."""
+        name, seconds = fields.get("button"), fields.get("seconds", 0.2)
+        if name not in self._config.buttons:
+            raise CommandError(f"press: unknown button {name!r}; buttons: {', '.join(self._config.buttons) or 'none'}")
+        if not isinstance(seconds, int | float) or not 0 < seconds <= 60:
+            raise CommandError("press: seconds must be a number above 0 and at most 60")
+        await self.press(name, float(seconds))
+        return {"button": name}
+
+
+class _MqttEvents:
+    """MQTT hears of state and events; figures once a second would only fill a database."""
+
+    def __init__(self, bridge: MqttBridge) -> None:
+        self._bridge = bridge
+
+    def publish_state(self, state: dict[str, Any]) -> None:
+        self._bridge.publish_state(state)
+
+    def publish_event(self, event: EventType, data: dict[str, Any]) -> None:
+        self._bridge.publish_event(event, data)
+        if event == "call_ended":
+            self._bridge.publish_diagnostics(data)
+
+    def publish_figures(self, figures: dict[str, Any]) -> None:
+        """Not for MQTT."""
+
+
+class _ControlEvents:
+    """Whoever listens at the control socket hears everything."""
+
+    def __init__(self, server: ControlServer) -> None:
+        self._server = server
+
+    def publish_state(self, state: dict[str, Any]) -> None:
+        self._server.broadcast({"type": "state", **state})
+
+    def publish_event(self, event: EventType, data: dict[str, Any]) -> None:
+        self._server.broadcast({"type": event, **data})
+
+    def publish_figures(self, figures: dict[str, Any]) -> None:
+        self._server.broadcast({"type": "figures", **figures})
+
+
+class _ServiceStatus:
+    """The line that `systemctl status callpoint` shows."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+
+    def publish_state(self, state: dict[str, Any]) -> None:
+        lines = ", ".join(f"line {name} {line['state']}" for name, line in state["lines"].items())
+        problem = f"; audio: {state['audio_problem']}" if state["audio_problem"] else ""
+        self._notifier.status(f"{state['state']}; {lines}{problem}")
+
+    def publish_event(self, event: EventType, data: dict[str, Any]) -> None:
+        """The state says it all."""
+
+    def publish_figures(self, figures: dict[str, Any]) -> None:
+        """The state says it all."""
+
+
+def line_settings(name: str, line: LineConfig) -> LineSettings:
+    """A line as the gateway package wants it."""
+    anonymous = line.anonymous_login
+    return LineSettings(
+        name=name,
+        url=line.url,
+        dialect=line.dialect,
+        login=line.login,
+        password=_plain(line.password),
+        login_token=_plain(line.login_token),
+        anonymous=None
+        if anonymous is None
+        else AnonymousLogin(
+            target_id=anonymous.target_id,
+            target_type=anonymous.target_type,
+            target_version_id=anonymous.target_version_id,
+            target_params=anonymous.target_params,
+        ),
+        ca_file=str(line.ca_file) if line.ca_file else None,
+    )
+
+
+def mqtt_settings(mqtt: MqttConfig, client_id: str) -> LinkSettings:
+    """The broker as the MQTT package wants it."""
+    versions = {5: MqttVersion.V5, "3.1.1": MqttVersion.V311, "auto": None}
+    return LinkSettings(
+        host=mqtt.host,
+        port=mqtt.port,
+        client_id=client_id,
+        username=mqtt.username or "",
+        password=_plain(mqtt.password) or "",
+        tls=mqtt.tls,
+        ca_file=str(mqtt.ca_file or ""),
+        cert_file=str(mqtt.cert_file or ""),
+        key_file=str(mqtt.key_file or ""),
+        keepalive_s=mqtt.keepalive_s,
+        version=versions[mqtt.version],
+    )
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
+
+
+def secrets_of(model: BaseModel) -> Iterator[str]:
+    """Every secret in the config, wherever it stands."""
+    for _, value in model:
+        yield from _secrets_in(value)
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        yield from secrets_of(value)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _secrets_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _secrets_in(inner)
+
+
+def run_app(config: Config) -> int:
+    """Run the daemon in this process until SIGTERM or SIGINT. Returns the exit code."""
+    configure_logging(config.service.log_level)
+    for secret in secrets_of(config):
+        register_secret(secret)
+    return asyncio.run(_run_until_signal(config))
+
+
+async def _run_until_signal(config: Config) -> int:
+    app = App(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.stop)
+    return await app.run()

@@ -1,0 +1,34 @@
+"""Everything the device tells the world as it happens: the one list of event types, and who hears them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+EventType = Literal[
+    "button",  # {"button", "action": "pressed" | "held" | "released"}
+    "incoming_call",  # {"call": …}; it rings until answer, hangup or the caller gives up
+    "call_state",  # {"call": …} on every change of a call's state but the last
+    "call_ended",  # {"call": …} with reason, detail, duration_s and the figures of its audio
+    "dtmf",  # {"call_id", "digit"} received from the far end
+    "message",  # {"call_id", "text"} received from the far end
+    "line_state",  # {"line", "state", "detail"}
+    "audio_failed",  # {"detail"}: a sound device is missing or broken; it is retried
+    "audio_opened",  # {"capture_rate_hz", "playback_rate_hz"}
+    "media_restarted",  # {"restarts"}: the media process died and is back
+]
+
+
+class Publisher(Protocol):
+    """Who wants to know: MQTT, the control socket. None of these may block or raise."""
+
+    def publish_state(self, state: dict[str, Any]) -> None:
+        """The device's whole state, after every change of it."""
+        ...
+
+    def publish_event(self, event: EventType, data: dict[str, Any]) -> None:
+        """Something happened."""
+        ...
+
+    def publish_figures(self, figures: dict[str, Any]) -> None:
+        """Levels and packet counts of the call, once a second."""
+        ...

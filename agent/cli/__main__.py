@@ -1,0 +1,5 @@
+"""`python -m agent.cli` is `callpoint`."""
+
+from agent.cli import main
+
+main()

@@ -1,0 +1,49 @@
+"""The `callpoint` command: options that all commands share, and the list of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+# One line a command, in the order in which help shows them; the module is imported when its command is used, so that
+# `callpoint status` does not wait for aiortc.
+COMMANDS = {
+    "run": "Run the daemon with a config.",
+    "check": "Check a config and show what it means, secrets masked.",
+    "call": "Place a call from the running daemon.",
+    "hangup": "Hang up (or reject) the running daemon's call.",
+    "status": "Show what the running daemon is doing.",
+    "lab": "Try everything on this machine: a gateway, a far end and a virtual board.",
+}
+
+
+class LazyCommands(click.Group):
+    """Commands by name from `agent.cli.<name>`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"agent.cli.{cmd_name}"), cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"agent.cli.{cmd_name} has no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("callpoint"), prog_name="callpoint")
+def callpoint() -> None:
+    """Callpoint: press a button, and a real telephone, SIP phone or AI assistant answers.
+
+    Start with `callpoint check FILE`, then `callpoint run --config FILE`. The commands call, hangup and status talk to
+    the running daemon over its control socket.
+    """

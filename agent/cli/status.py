@@ -1,0 +1,38 @@
+"""`callpoint status`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.cli.control import ask, socket_option
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="The whole state as JSON.")
+@socket_option
+def status(*, as_json: bool, socket_path: Path | None) -> None:
+    """Show what the running daemon is doing: its lines, its call, what is wrong."""
+    state = ask(socket_path, "status")["state"]
+    click.echo(json.dumps(state, indent=2) if as_json else describe(state))
+
+
+def describe(state: dict[str, Any]) -> str:
+    """The state in lines for a person."""
+    rows = [("state", state["state"])]
+    call = state["call"] or state["last_call"]
+    if call:
+        who = " ".join(part for part in (call["name"], call["number"]) if part) or "unknown"
+        ended = f", ended: {call['reason']}" if call["reason"] else ""
+        detail = f" ({call['detail']})" if call["detail"] else ""
+        rows.append(("call" if state["call"] else "last call", f"{call['direction']} {who}{ended}{detail}"))
+    for name, line in state["lines"].items():
+        rows.append((f"line {name}", f"{line['state']}{': ' + line['detail'] if line['detail'] else ''}"))
+    rows.append(("microphone", ("open, muted" if state["muted"] else "open") if state["microphone_open"] else "closed"))
+    if state["audio_problem"]:
+        rows.append(("audio problem", state["audio_problem"]))
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)

@@ -1,0 +1,393 @@
+"""One call in flight: joins the pure call, the gateway line, the peer and the media process.
+
+    Switchboard ─▶ Conversation ─┬─▶ Call          what state, how long, why it ended
+      line events, hang up,      ├─▶ Line          INVITE, answer, BYE
+      answer, digits             ├─▶ AudioPeer     SDP, ICE, DTLS
+                                 └─▶ Media         microphone, speaker, RTP
+
+Everything that happens to a call is an event in one queue, taken one at a time by `run`; nothing else changes the
+call. Whatever ends it, `run` sends the BYE that is due, closes the sound devices and the sockets, and returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from agent.calls.call import Call
+from agent.calls.reasons import EndReason, cause_of_reason, reason_of_bye
+from agent.calls.state import CallState, Direction
+from agent.dialing import DialSettings
+from agent.gateway.errors import GatewayRefused, GatewayTimeout, LineDown
+from agent.gateway.events import (
+    CallsGone,
+    Header,
+    LineChanged,
+    LineEvent,
+    LineState,
+    RemoteAnswer,
+    RemoteBye,
+    RemoteMedia,
+    RemoteRinging,
+)
+from agent.gateway.line import GatewayLine
+from agent.media.control import MediaError, MediaProcess
+from agent.media.messages import (
+    Datagram,
+    MediaDied,
+    MediaEvent,
+    MediaReady,
+    MediaStats,
+    StatsReport,
+)
+from agent.rtc.peer import AudioPeer, Connected, Failed, Handover, PeerEvent
+from agent.rtc.sdp import SdpError
+
+logger = logging.getLogger(__name__)
+
+LINE_WAIT_S = 10.0  # a press while the line reconnects waits this long before it gives up
+GATEWAY_WAIT_S = 10.0  # an unanswered call whose gateway has gone for longer will not be answered any more
+CONNECT_TIMEOUT_S = 15.0  # from the answer to the keys; beyond it people have hung up
+BYE_GRACE_S = 2.0  # the far end's DTLS good-bye may overtake its BYE on the other connection
+MEDIA_TIMEOUT_S = 30.0  # as long as ICE consent takes to expire; DTX pauses carry RTP every 0.4 s
+
+
+@dataclass(frozen=True)
+class _Hangup:
+    reason: EndReason
+    detail: str
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """This side picks up."""
+
+
+@dataclass(frozen=True)
+class _StepFailed:
+    """A step of the set-up that ran beside the event loop has failed."""
+
+    reason: EndReason
+    detail: str
+
+
+_Event = LineEvent | PeerEvent | MediaEvent | _Hangup | _Answer | _StepFailed
+
+
+class Conversation:
+    """Runs one call from its first message to its last. `on_change` is called after each change of state and each
+    second of figures. `offer` is the far end's SDP of an incoming call, None for one that we place."""
+
+    def __init__(
+        self,
+        call: Call,
+        dial: DialSettings,
+        line: GatewayLine,
+        media: MediaProcess,
+        on_change: Callable[[Conversation], None],
+        *,
+        offer: str | None = None,
+        muted: bool = False,
+    ) -> None:
+        self.call = call
+        self.stats = MediaStats()
+        self.headers: tuple[Header, ...] = ()  # what the far end sent with ringing, answer or bye
+        self.muted = muted
+        self.audio_open = False
+        self._dial = dial
+        self._line = line
+        self._media = media
+        self._on_change = on_change
+        self._offer = offer
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[_Event] = asyncio.Queue()
+        self._peer = AudioPeer(dial.peer, self._events.put_nowait)
+        self._steps: set[asyncio.Task[None]] = set()
+        self._invited = call.direction is Direction.INBOUND  # whether the gateway knows the call and is owed a BYE
+        self._owed_bye = True
+        self._sdp_applied = False
+        self._connected_s: float | None = None
+        self._line_ready = asyncio.Event()
+        self._line_detail = ""
+        self._offline_s: float | None = None
+        self._lost_s: float | None = None
+        self._lost_text = ""
+
+    # ---- what others ask of it: each puts one event and returns at once
+
+    def handle(self, event: LineEvent | MediaEvent) -> None:
+        """An event of the line about this call, or of the media process."""
+        self._events.put_nowait(event)
+
+    def hang_up(self, reason: EndReason | None = None, detail: str = "") -> None:
+        """End the call. Without a reason it is told from the state: hung up, cancelled or rejected."""
+        self._events.put_nowait(_Hangup(reason or self._natural_reason(), detail))
+
+    def answer(self) -> None:
+        """Pick up a call that rings here."""
+        self._events.put_nowait(_Answer())
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Send digits by INFO, one message a digit. Raises the gateway's errors."""
+        for digit in digits:
+            await self._line.info(self.call.id, digit, self._dial.params)
+
+    async def set_muted(self, *, muted: bool) -> None:
+        """Silence the microphone towards the far end, or let it be heard again."""
+        self.muted = muted
+        await self._media.set_muted(muted)
+        self._on_change(self)
+
+    # ---- the call's life
+
+    async def run(self) -> None:
+        """Run the call to its end; when this returns everything it used is released."""
+        try:
+            if self.call.direction is Direction.OUTBOUND:
+                self._step(self._place(), "place")
+            else:
+                self._advance(CallState.RINGING)
+            while not self.call.ended:
+                await self._next()
+        finally:
+            if not self.call.ended:  # cancelled: the daemon stops without having asked us first
+                self._end(EndReason.SHUTDOWN)
+            await self._release()
+            self._on_change(self)
+
+    async def _next(self) -> None:
+        due_s, reason, detail = self._deadline()
+        try:
+            async with asyncio.timeout_at(due_s):
+                event = await self._events.get()
+        except TimeoutError:
+            self._end(reason, detail)
+            return
+        await self._take(event)
+
+    def _deadline(self) -> tuple[float, EndReason, str]:
+        """The nearest moment at which the call ends by itself."""
+        due = self.call.deadline()
+        if due is None:
+            raise RuntimeError("an ended call has no deadline")
+        candidates = [(*due, _DEADLINE_DETAIL.get(due[1], ""))]
+        if self._lost_s is not None:
+            candidates.append((self._lost_s + BYE_GRACE_S, EndReason.MEDIA_FAILED, self._lost_text))
+        elif self.call.answered_s is not None and self._connected_s is None:
+            text = f"no audio path within {CONNECT_TIMEOUT_S:.0f} s of the answer"
+            candidates.append((self.call.answered_s + CONNECT_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
+        if self._offline_s is not None and not self.call.answered:
+            text = "the gateway went away before the answer"
+            candidates.append((self._offline_s + GATEWAY_WAIT_S, EndReason.GATEWAY_LOST, text))
+        return min(candidates)
+
+    async def _take(self, event: _Event) -> None:
+        match event:
+            case _Hangup(reason=reason, detail=detail) | _StepFailed(reason=reason, detail=detail):
+                self._end(reason, detail)
+            case _Answer():
+                if self.call.direction is Direction.INBOUND and self._advance(CallState.ANSWERING):
+                    self._step(self._pick_up(), "pick up")
+            case Connected() | Failed() | StatsReport() | Datagram() | MediaDied() | MediaReady():
+                self._take_media(event)
+            case _:
+                await self._take_signalling(event)
+
+    async def _take_signalling(self, event: _Event) -> None:
+        match event:
+            case RemoteRinging(headers=headers):
+                self._note_headers(headers)
+                self._advance(CallState.RINGING)
+            case RemoteMedia(sdp=sdp):
+                if await self._apply(sdp):
+                    self._advance(CallState.EARLY)
+            case RemoteAnswer(sdp=sdp, headers=headers):
+                self._note_headers(headers)
+                await self._answered(sdp)
+            case RemoteBye():
+                self._far_end_ended(event)
+            case CallsGone():
+                self._owed_bye = False
+                self._end(EndReason.GATEWAY_LOST, "after the reconnect the gateway did not know the call any more")
+            case LineChanged(state=state, detail=detail):
+                self._line_detail = detail
+                if state is LineState.READY:
+                    self._line_ready.set()
+                    self._offline_s = None
+                elif self._offline_s is None and self._invited:
+                    self._offline_s = self._loop.time()
+
+    def _take_media(self, event: PeerEvent | MediaEvent) -> None:
+        match event:
+            case Connected(handover=handover, pair=pair):
+                logger.info("audio path: %s", pair, extra={"call": self.call.id})
+                self._connected_s = self._loop.time()
+                self._step(self._connect_media(handover), "connect media")
+            case Failed(text=text, was_connected=was_connected):
+                self._lost_text = text
+                if was_connected:
+                    self._lost_s = self._loop.time()
+                else:
+                    self._end(EndReason.MEDIA_FAILED, text)
+            case StatsReport(stats=stats):
+                self._take_stats(stats)
+            case Datagram(data=data, addr=address):
+                if address is not None:
+                    self._peer.inject(data, address)
+            case MediaDied():
+                self._peer.resume_reading()
+            case MediaReady():
+                self._peer.pause_reading()
+
+    # ---- placing and answering
+
+    async def _place(self) -> None:
+        """Everything up to the INVITE's result. The microphone opens beside the gathering, not after it."""
+        await self._wait_for_line()
+        self._step(self._open_audio(), "open audio")
+        sdp = await self._peer.offer()
+        self._advance(CallState.REQUESTING)
+        self._invited = True
+        await self._line.invite(self.call.id, sdp, self._dial.params)
+        self._advance(CallState.TRYING)
+
+    async def _wait_for_line(self) -> None:
+        if self._line.state is LineState.READY:
+            return
+        try:
+            async with asyncio.timeout(LINE_WAIT_S):
+                await self._line_ready.wait()
+        except TimeoutError:
+            text = f"line {self._line.name} was {self._line.state.value} for {LINE_WAIT_S:.0f} s"
+            raise LineDown(f"{text}: {self._line_detail}" if self._line_detail else text) from None
+
+    async def _pick_up(self) -> None:
+        if self._offer is None:
+            raise SdpError("the caller's INVITE had no session description")
+        self._step(self._open_audio(), "open audio")
+        sdp = await self._peer.answer(self._offer)
+        self._sdp_applied = True
+        await self._line.answer(self.call.id, sdp, self._dial.params)
+        self._advance(CallState.ACTIVE)
+
+    async def _open_audio(self) -> None:
+        self.audio_open = True
+        self._on_change(self)
+        await self._media.open_audio(self._dial.audio, muted=self.muted)
+
+    async def _connect_media(self, handover: Handover) -> None:
+        await self._media.connect(self._dial.transport(handover), handover.fd)
+
+    async def _apply(self, sdp: str) -> bool:
+        """Apply the far end's answer, once; later ones are for nothing (telnyx-rtc.md 5.2)."""
+        if self._sdp_applied:
+            return False
+        try:
+            await self._peer.accept_answer(sdp)
+        except SdpError as error:
+            self._end(EndReason.MEDIA_FAILED, f"the far end's answer cannot be used: {error}")
+            return False
+        self._sdp_applied = True
+        return True
+
+    async def _answered(self, sdp: str | None) -> None:
+        if sdp is not None:
+            await self._apply(sdp)
+        if self.call.ended:
+            return
+        if not self._sdp_applied:
+            self._end(EndReason.MEDIA_FAILED, "the far end answered without a session description")
+            return
+        self._advance(CallState.ACTIVE)
+
+    # ---- ending
+
+    def _far_end_ended(self, bye: RemoteBye) -> None:
+        self._owed_bye = False
+        self._note_headers(bye.headers)
+        reason = reason_of_bye(bye.cause_code, bye.sip_code, answered=self.call.answered)
+        if self.call.direction is Direction.INBOUND and not self.call.answered:
+            reason = EndReason.CANCELLED  # whatever the caller's network calls it, nobody rings any more
+        codes = [bye.cause, f"SIP {bye.sip_code}" if bye.sip_code else None, bye.sip_reason]
+        self._end(reason, ", ".join(code for code in codes if code))
+
+    def _natural_reason(self) -> EndReason:
+        if self.call.answered:
+            return EndReason.LOCAL_HANGUP
+        return EndReason.CANCELLED if self.call.direction is Direction.OUTBOUND else EndReason.REJECTED
+
+    def _take_stats(self, stats: MediaStats) -> None:
+        self.stats = stats
+        silent_s = stats.seconds_since_packet
+        if silent_s is None and self._connected_s is not None:
+            silent_s = self._loop.time() - self._connected_s
+        if self.call.state is CallState.ACTIVE and silent_s is not None and silent_s > MEDIA_TIMEOUT_S:
+            self._end(EndReason.MEDIA_TIMEOUT, f"no audio packet from the far end for {silent_s:.0f} s")
+        else:
+            self._on_change(self)
+
+    def _end(self, reason: EndReason, detail: str = "") -> None:
+        if self.call.end(reason, self._loop.time(), detail):
+            logger.info(
+                "call %s: %s%s",
+                self.call.id,
+                reason.value,
+                f" ({detail})" if detail else "",
+                extra={"call": self.call.id},
+            )
+            self._on_change(self)
+
+    async def _release(self) -> None:
+        for step in list(self._steps):
+            step.cancel()
+        await asyncio.gather(*self._steps, return_exceptions=True)
+        if self._invited and self._owed_bye and self.call.reason is not None:
+            await self._line.bye(self.call.id, cause_of_reason(self.call.reason), self._dial.params)
+        if self.audio_open:
+            self.stats = await self._media.close_audio()
+            self.audio_open = False
+        await self._peer.close()
+
+    # ---- small tools
+
+    def _advance(self, state: CallState) -> bool:
+        changed = self.call.advance(state, self._loop.time())
+        if changed:
+            logger.info("call %s: %s", self.call.id, state.value, extra={"call": self.call.id})
+            self._on_change(self)
+        return changed
+
+    def _note_headers(self, headers: tuple[Header, ...]) -> None:
+        if headers:
+            self.headers = headers
+
+    def _step(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a part of the set-up beside the event queue; its failure comes back as an event."""
+        task = asyncio.create_task(self._guard(work), name=f"call.{name}")
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except LineDown as error:
+            self._events.put_nowait(_StepFailed(EndReason.LINE_DOWN, str(error)))
+        except GatewayTimeout as error:
+            self._events.put_nowait(_StepFailed(EndReason.SIGNALLING_TIMEOUT, str(error)))
+        except GatewayRefused as error:
+            self._owed_bye = False
+            self._events.put_nowait(_StepFailed(EndReason.GATEWAY_ERROR, str(error)))
+        except (SdpError, MediaError) as error:
+            self._events.put_nowait(_StepFailed(EndReason.MEDIA_FAILED, str(error)))
+        except OSError as error:
+            self._events.put_nowait(_StepFailed(EndReason.MEDIA_FAILED, f"no socket for audio: {error}"))
+
+
+_DEADLINE_DETAIL = {
+    EndReason.NO_ANSWER: "nobody answered in time",
+    EndReason.SIGNALLING_TIMEOUT: "the gateway did not react in time",
+    EndReason.LOCAL_HANGUP: "the longest time for a call is over",
+}

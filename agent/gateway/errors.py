@@ -1,0 +1,43 @@
+"""What a request to the gateway can end in besides its result."""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """Base of all errors that a line raises to its caller. `str()` is one sentence without secrets."""
+
+
+class GatewayRefused(GatewayError):  # noqa: N818  an answer, not a fault
+    """The gateway answered with a JSON-RPC error; `code` and `message` are its own (0 and "" if it gave none)."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"the gateway refused: {message or 'no reason given'} ({code})")
+        self.code = code
+        self.message = message
+
+
+class LineDown(GatewayError):  # noqa: N818  a state of the line, not a fault
+    """There is no connection to send the request on, or it went before the gateway answered."""
+
+
+class GatewayTimeout(GatewayError):  # noqa: N818  pairs with GatewayRefused
+    """The connection stands, but the gateway did not answer this request in time."""
+
+    def __init__(self, method: str, timeout_s: float) -> None:
+        super().__init__(f"the gateway did not answer {method} within {timeout_s:.0f} s")
+        self.method = method
+        self.timeout_s = timeout_s
+
+
+class ConnectionLost(Exception):  # noqa: N818  how every connection ends
+    """Ends one connection, never the line. `detail` says why in half a sentence for a person.
+
+    `rejected`: trying again soon is pointless, the gateway does not want these credentials.
+    `dead`: the gateway does not react any more, so that a polite close would only cost time.
+    """
+
+    def __init__(self, detail: str, *, rejected: bool = False, dead: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.rejected = rejected
+        self.dead = dead

@@ -1,0 +1,161 @@
+"""Reads the gateway's requests about calls into the events of `agent.gateway.events` (telnyx-rtc.md 2.4, 2.5).
+
+Everything is checked: a request that breaks the protocol raises `ProtocolError`, which names the field. Texts for
+people (names, reasons) are cut to one printable line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from agent.gateway.events import (
+    Header,
+    IncomingCall,
+    RemoteAnswer,
+    RemoteBye,
+    RemoteInfo,
+    RemoteMedia,
+    RemoteRinging,
+    TelnyxIds,
+)
+from agent.gateway.jsonrpc import JsonObject, ProtocolError, clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CallEvent = RemoteRinging | RemoteMedia | RemoteAnswer | IncomingCall | RemoteBye | RemoteInfo
+
+MAX_LABEL_CHARS = 256  # names, numbers, ids, reasons: longer ones are cut
+MAX_HEADER_CHARS = 2048  # a header's value, the client state
+MAX_HEADERS = 64
+MAX_TEXT_CHARS = 4096  # of a chat message
+MAX_CODE = 100_000  # SIP codes have three digits, FreeSWITCH's own causes too
+
+_CALL_ID = re.compile(r"[!-~]{1,128}")  # printable ASCII: it goes into topics, logs and file names
+_DTMF = re.compile(r"[0-9A-Da-d*#]{1,32}")
+
+
+def call_id_of(method: str, params: JsonObject) -> str:
+    """The callID that a request is about. Raises `ProtocolError`."""
+    call_id = params.get("callID")
+    if not isinstance(call_id, str) or not _CALL_ID.fullmatch(call_id):
+        raise ProtocolError("bad_call_id", f"{method}: params.callID must be a short printable string")
+    return call_id
+
+
+def read_call_event(line: str, method: str, params: JsonObject) -> CallEvent:
+    """The event that a request about a call means; `method` is one of `CALL_METHODS`. Raises `ProtocolError`."""
+    return _READERS[method](line, call_id_of(method, params), params)
+
+
+def reattached_calls(params: JsonObject) -> frozenset[str] | None:
+    """The callIDs that clientReady says are still there; None when it says nothing usable about that."""
+    listed = params.get("reattached_sessions")
+    if not isinstance(listed, list):
+        return None
+    return frozenset(entry for entry in listed if isinstance(entry, str))
+
+
+def gateway_state_of(params: JsonObject) -> str | None:
+    """The state in a gatewayState's params, None when there is none."""
+    state = params.get("state")
+    return clean_text(state, MAX_LABEL_CHARS) if isinstance(state, str) else None
+
+
+def _ringing(line: str, call_id: str, params: JsonObject) -> RemoteRinging:
+    return RemoteRinging(line, call_id, _ids(params), _headers(params))
+
+
+def _media(line: str, call_id: str, params: JsonObject) -> RemoteMedia:
+    return RemoteMedia(line, call_id, _sdp("media", params))
+
+
+def _answer(line: str, call_id: str, params: JsonObject) -> RemoteAnswer:
+    sdp = _sdp("answer", params) if params.get("sdp") is not None else None
+    return RemoteAnswer(line, call_id, sdp, _ids(params), _headers(params))
+
+
+def _invite(line: str, call_id: str, params: JsonObject) -> IncomingCall:
+    return IncomingCall(
+        line,
+        call_id,
+        _sdp("invite", params),
+        caller_name=_label(params.get("caller_id_name")) or "",
+        caller_number=_label(params.get("caller_id_number")) or "",
+        callee_number=_label(params.get("callee_id_number")) or "",
+        client_state=_label(params.get("client_state"), MAX_HEADER_CHARS),
+        ids=_ids(params),
+        headers=_headers(params),
+    )
+
+
+def _bye(line: str, call_id: str, params: JsonObject) -> RemoteBye:
+    return RemoteBye(
+        line,
+        call_id,
+        cause=_label(params.get("cause")),
+        cause_code=_code(params.get("causeCode")),
+        sip_code=_code(params.get("sipCode")),
+        sip_reason=_label(params.get("sipReason")),
+        headers=_headers(params),
+    )
+
+
+def _info(line: str, call_id: str, params: JsonObject) -> RemoteInfo:
+    dtmf, message = params.get("dtmf"), params.get("msg")
+    body = message.get("body") if isinstance(message, dict) else None
+    return RemoteInfo(
+        line,
+        call_id,
+        dtmf=dtmf if isinstance(dtmf, str) and _DTMF.fullmatch(dtmf) else None,
+        text=clean_text(body, MAX_TEXT_CHARS) if isinstance(body, str) else None,
+    )
+
+
+_READERS: dict[str, Callable[[str, str, JsonObject], CallEvent]] = {
+    "ringing": _ringing,
+    "media": _media,
+    "answer": _answer,
+    "invite": _invite,
+    "bye": _bye,
+    "info": _info,
+}
+CALL_METHODS = frozenset(_READERS)
+
+
+def _sdp(method: str, params: JsonObject) -> str:
+    sdp = params.get("sdp")
+    if not isinstance(sdp, str) or not sdp.startswith("v=0"):
+        raise ProtocolError("bad_sdp", f"{method}: params.sdp must be an SDP text")
+    return sdp.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be encoded further on
+
+
+def _ids(params: JsonObject) -> TelnyxIds:
+    return TelnyxIds(
+        _label(params.get("telnyx_session_id")),
+        _label(params.get("telnyx_leg_id")),
+        _label(params.get("telnyx_call_control_id")),
+    )
+
+
+def _headers(params: JsonObject) -> tuple[Header, ...]:
+    dialog = params.get("dialogParams")
+    listed = dialog.get("custom_headers") if isinstance(dialog, dict) else None
+    if not isinstance(listed, list):
+        return ()
+    return tuple(
+        Header(clean_text(entry["name"], MAX_LABEL_CHARS), clean_text(entry["value"], MAX_HEADER_CHARS))
+        for entry in listed[:MAX_HEADERS]
+        if isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("value"), str)
+    )
+
+
+def _label(value: object, max_chars: int = MAX_LABEL_CHARS) -> str | None:
+    return (clean_text(value, max_chars) or None) if isinstance(value, str) else None
+
+
+def _code(value: object) -> int | None:
+    if isinstance(value, str) and value.isdecimal() and len(value) < len(str(MAX_CODE)):
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MAX_CODE else None

@@ -1,0 +1,81 @@
+"""One call as the lab gateway sees it: one client's leg, and what is on its other side."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, field
+
+from agent.lab.far_end import FarEnd
+from agent.lab.registrar import Session
+from agent.lab.wire import Json
+
+
+@dataclass(frozen=True)
+class Hangup:
+    """Why a call ends, as BYE says it."""
+
+    cause: str
+    cause_code: int
+    sip_code: int | None = None
+    sip_reason: str | None = None
+
+
+NORMAL_CLEARING = Hangup("NORMAL_CLEARING", 16)
+USER_BUSY = Hangup("USER_BUSY", 17, 486, "Busy Here")
+CALL_REJECTED = Hangup("CALL_REJECTED", 21, 603, "Decline")
+UNALLOCATED_NUMBER = Hangup("UNALLOCATED_NUMBER", 1, 404, "Not Found")
+INCOMPATIBLE_DESTINATION = Hangup("INCOMPATIBLE_DESTINATION", 88, 488, "Not Acceptable Here")
+SUBSCRIBER_ABSENT = Hangup("SUBSCRIBER_ABSENT", 20, 480, "Temporarily Unavailable")
+ORIGINATOR_CANCEL = Hangup("ORIGINATOR_CANCEL", 487, 487, "Request Terminated")
+SESSION_EXPIRED = Hangup("NORMAL_TEMPORARY_FAILURE", 41)
+SIP_OF_CAUSE = {17: (486, "Busy Here"), 19: (480, "Temporarily Unavailable"), 21: (603, "Decline")}
+
+
+def telnyx_ids() -> Json:
+    """Fresh names for a call, as the gateway gives them."""
+    leg_id = str(uuid.uuid4())
+    return {
+        "telnyx_session_id": str(uuid.uuid4()),
+        "telnyx_leg_id": leg_id,
+        "telnyx_call_control_id": f"v3:{leg_id}",
+    }
+
+
+@dataclass(eq=False)
+class Leg:
+    """One client's side of a call. Created by the gateway; tests read it and await its events."""
+
+    call_id: str
+    session: Session
+    placed_by_client: bool
+    caller_name: str = ""
+    caller_number: str = ""
+    callee_name: str = ""
+    callee_number: str = ""
+    headers: list[Json] = field(default_factory=list)
+    ids: Json = field(default_factory=telnyx_ids)
+    offer: str = field(default="", repr=False)
+    far_end: FarEnd | None = field(default=None, repr=False)
+    peer: Leg | None = field(default=None, repr=False)  # the other client's leg
+    ring_s: float = 0.0
+    digits: str = ""  # DTMF by INFO, in order
+    held: bool = False
+    hangup: Hangup | None = None
+    ended_by_client: bool = False
+    answered: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    answer_sdp: asyncio.Future[str] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future(), repr=False
+    )
+    progress: asyncio.Task[None] | None = field(default=None, repr=False)
+    waiting_candidates: list[Json] = field(default_factory=list, repr=False)
+
+    def parties(self) -> Json:
+        """The four caller and callee fields of INVITE, ringing and attach."""
+        return {
+            "caller_id_name": self.caller_name,
+            "caller_id_number": self.caller_number,
+            "callee_id_name": self.callee_name,
+            "callee_id_number": self.callee_number,
+        }

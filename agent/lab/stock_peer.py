@@ -1,0 +1,98 @@
+"""The far end's WebRTC stack: stock aiortc, with the few things changed that make it behave like a media server.
+
+This is the lab's only file that touches private names of aiortc and aioice:
+- `allow_loopback`: aioice never offers 127.0.0.1, and the lab may run where there is no other address;
+- `RsaCertificate`: FreeSWITCH's DTLS certificate is RSA, aiortc only makes ECDSA ones;
+- `watch_rtp`: aiortc does not show the RTP packets it receives.
+"""
+# ruff: noqa: SLF001 - the private names are what this file is for
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Callable
+
+import aioice.ice
+from aiortc import RTCPeerConnection
+from aiortc.rtcdtlstransport import RTCCertificate, SRTPProtectionProfile
+from aiortc.rtcrtpreceiver import RTCRtpReceiver
+from aiortc.rtp import RtpPacket
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from OpenSSL import SSL
+
+LOOPBACK = "127.0.0.1"
+RSA_EXPONENT = 65537
+CERTIFICATE_DAYS = 30
+
+# As a DTLS server only the RSA suites fit the certificate; as a client the other side's certificate decides.
+CIPHERS = (
+    b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-CHACHA20-POLY1305:"
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305"
+)
+
+_addresses_of_host = aioice.ice.get_host_addresses
+
+
+def _addresses_with_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    found = [address for address in _addresses_of_host(use_ipv4, use_ipv6) if address != LOOPBACK]
+    return [LOOPBACK, *found] if use_ipv4 else found
+
+
+def allow_loopback() -> None:
+    """Let every ICE agent of this process offer 127.0.0.1 too. For the lab's process only."""
+    aioice.ice.get_host_addresses = _addresses_with_loopback
+
+
+class RsaCertificate(RTCCertificate):
+    """A DTLS certificate like FreeSWITCH's: RSA, usable in both DTLS roles."""
+
+    @classmethod
+    def of_bits(cls, bits: int) -> RsaCertificate:
+        """A self-signed certificate of that key size; made once per size and process, since 4096 bit take seconds."""
+        return _rsa_certificate(bits)
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(CIPHERS)
+        return context
+
+
+@functools.cache
+def _rsa_certificate(bits: int) -> RsaCertificate:
+    key = rsa.generate_private_key(RSA_EXPONENT, bits)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "callpoint lab")])
+    now = datetime.datetime.now(tz=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=CERTIFICATE_DAYS))
+        .sign(key, hashes.SHA256())
+    )
+    return RsaCertificate(key, certificate)  # type: ignore[arg-type]  # annotated for EC keys, used as any key
+
+
+def new_peer(rsa_bits: int | None = None) -> RTCPeerConnection:
+    """A stock peer connection that offers loopback and, with `rsa_bits`, an RSA certificate."""
+    allow_loopback()
+    peer = RTCPeerConnection()
+    if rsa_bits is not None:
+        peer._RTCPeerConnection__certificates = [RsaCertificate.of_bits(rsa_bits)]  # type: ignore[attr-defined]  # mangled name
+    return peer
+
+
+def watch_rtp(receiver: RTCRtpReceiver, accept: Callable[[RtpPacket], bool]) -> None:
+    """Show every received RTP packet to `accept` first; a packet it refuses is dropped unheard."""
+    handle = receiver._handle_rtp_packet
+
+    async def watched(packet: RtpPacket, arrival_time_ms: int) -> None:
+        if accept(packet):
+            await handle(packet, arrival_time_ms)
+
+    receiver._handle_rtp_packet = watched  # type: ignore[method-assign]  # aiortc has no hook for this

@@ -1,0 +1,307 @@
+"""The control process's side of the media process: starts it, keeps it running, gives it the call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import agent
+from agent.media import counters, srtp, wire
+from agent.media.messages import (
+    AudioFailed,
+    AudioOpened,
+    AudioSetup,
+    Datagram,
+    MediaDied,
+    MediaEvent,
+    MediaReady,
+    MediaStats,
+    StatsReport,
+    TransportSetup,
+)
+from agent.media.opus import SAMPLE_RATES_HZ
+
+logger = logging.getLogger(__name__)
+
+QUICK_DEATH_S = 1.0  # a process that dies sooner has something wrong with it: no use hurrying
+BACKOFF_S = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0)  # by how many quick deaths in a row; the first restart is at once
+REPLY_TIMEOUT_S = 5.0  # for opening devices, the slowest thing asked for; USB cards take up to a second
+PING_TIMEOUT_S = 2.0
+STALL_S = 5.0  # statistics come every second: without them for this long the audio thread hangs, and is replaced
+STOP_S = 1.0  # for closing devices and saying BYE
+MAX_MESSAGES_A_TURN = 64  # the loop has other things to do
+
+
+class MediaError(Exception):
+    """The media process cannot do what was asked. `str()` says what and why."""
+
+
+@dataclass
+class _Call:
+    """What a newly started process needs to take the call over."""
+
+    setup: AudioSetup
+    muted: bool
+    transport: TransportSetup | None = None
+    fd: int = -1
+    begun: bool = False  # whether a process has had it: its figures are in the shared counters then
+
+    def open_message(self) -> bytes:
+        resumed, self.begun = self.begun, True
+        return wire.pack("open", setup=vars(self.setup), muted=self.muted, resumed=resumed)
+
+
+class MediaProcess:
+    """One media process and at most one call in it.
+
+    `on_event` is called in the loop's thread. `pid` is None while no process runs; `restarts` counts them.
+    """
+
+    def __init__(self, on_event: Callable[[MediaEvent], None], *, python: str = sys.executable) -> None:
+        self.pid: int | None = None
+        self.restarts = 0
+        self._on_event = on_event
+        self._python = python
+        self._ready = asyncio.Event()
+        self._call: _Call | None = None
+        self._socket: socket.socket | None = None
+        self._counters_fd = -1
+        self._gone = asyncio.Event()
+        self._heard_s = 0.0
+        self._stats = MediaStats()
+        self._replies: dict[str, asyncio.Future[wire.Message]] = {}
+        self._ping_ids = itertools.count(1)
+
+    async def run(self) -> None:
+        """Keep a media process running until cancelled; it has ended, and nothing is left open, on return."""
+        self._counters_fd = counters.create()
+        quick_deaths = 0
+        try:
+            while True:
+                started_s = time.monotonic()
+                await self._run_one()
+                quick_deaths = quick_deaths + 1 if time.monotonic() - started_s < QUICK_DEATH_S else 0
+                self.restarts += 1
+                self._on_event(MediaDied(self.restarts))
+                await asyncio.sleep(BACKOFF_S[min(quick_deaths, len(BACKOFF_S) - 1)])
+        finally:
+            self._forget_call()
+            os.close(self._counters_fd)
+            self._counters_fd = -1
+
+    async def wait_ready(self) -> None:
+        """Wait until a media process runs and has answered."""
+        await self._ready.wait()
+
+    async def open_audio(self, setup: AudioSetup, *, muted: bool) -> None:
+        """Open microphone and speaker. Returns when they are open, or when `AudioFailed` has said why not.
+
+        Raises ValueError when Opus cannot take the rate.
+        """
+        if setup.rate_hz not in SAMPLE_RATES_HZ:
+            rates = ", ".join(map(str, SAMPLE_RATES_HZ))
+            raise ValueError(f"audio.rate_hz: Opus cannot take {setup.rate_hz} Hz; use one of {rates}")
+        self._forget_call()
+        call = self._call = _Call(setup, muted)
+        self._stats = MediaStats()
+        try:
+            await self._ask("opened", call.open_message)
+        except TimeoutError:
+            self._on_event(AudioFailed(f"the sound devices did not open within {REPLY_TIMEOUT_S:.0f} s"))
+
+    async def connect(self, transport: TransportSetup, fd: int) -> None:
+        """Give the media process the call's socket; all its RTP and RTCP are the media process's from now on.
+
+        The descriptor is duplicated; the caller keeps its own and must not read from it. Called again with the
+        same keys (another candidate pair) the streams go on. Raises ValueError for impossible keys, MediaError
+        when audio is not open or the media process refuses.
+        """
+        srtp.check(transport.keys)
+        call = self._call
+        if call is None:
+            raise MediaError("connect: audio is not open; call open_audio first")
+        duplicate = os.dup(fd)
+        if call.fd >= 0:
+            os.close(call.fd)
+        call.transport, call.fd = transport, duplicate
+        try:
+            reply = await self._ask("connected", lambda: _connect_message(transport), duplicate)
+        except TimeoutError:
+            raise MediaError("the media process did not take the call's socket") from None
+        if reply["error"]:
+            raise MediaError(reply["error"])
+
+    async def set_muted(self, muted: bool) -> None:
+        """Send silence in place of the microphone, or end that."""
+        if self._call is not None:
+            self._call.muted = muted
+            self._send(wire.pack("mute", muted=muted))
+
+    async def close_audio(self) -> MediaStats:
+        """Say BYE, close the devices, return the call's final figures (the last known ones after a death)."""
+        if self._call is None:
+            return self._stats
+        self._forget_call()
+        with contextlib.suppress(TimeoutError):
+            reply = await self._ask("closed", lambda: wire.pack("close"))
+            if reply.get("stats"):
+                self._stats = wire.stats_of(reply["stats"])
+        return self._stats
+
+    async def ping(self) -> None:
+        """Returns when the media thread has answered. Raises TimeoutError when it does not."""
+        number = next(self._ping_ids)
+        await self._ask(f"pong {number}", lambda: wire.pack("ping", id=number), timeout_s=PING_TIMEOUT_S)
+
+    async def _run_one(self) -> None:
+        """Start a process, serve it until it ends."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                process = self._spawn(theirs)
+            ours.setblocking(False)
+            self._gone = asyncio.Event()
+            self._socket, self.pid = ours, process.pid
+            self._heard_s = time.monotonic()
+            loop.add_reader(ours, self._read, ours)
+            try:
+                await self._watch()
+            finally:
+                self._ready.clear()
+                self._socket, self.pid = None, None
+                if not self._gone.is_set():
+                    with contextlib.suppress(OSError):
+                        ours.shutdown(socket.SHUT_WR)  # the process says BYE, ends, and closes its side
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(STOP_S):
+                            await self._gone.wait()
+                loop.remove_reader(ours)
+                process.kill()  # no effect on one that has ended by itself
+                process.wait()
+
+    def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        # `site` (virtual environment, .pth files) costs a third of the start-up time; its result is inherited instead.
+        root = str(Path(agent.__file__).parent.parent)
+        paths = os.pathsep.join([root, *(path for path in sys.path if path and path != root)])
+        return subprocess.Popen(  # noqa: S603 - our own module, no input in the arguments
+            [self._python, "-S", "-m", "agent.media.process", str(theirs.fileno()), str(self._counters_fd)],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(), self._counters_fd),
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+
+    async def _watch(self) -> None:
+        """Until the process is gone; one that hangs in a call is made to go."""
+        while not self._gone.is_set():
+            try:
+                async with asyncio.timeout(STALL_S):
+                    await self._gone.wait()
+            except TimeoutError:
+                if self._call is not None and time.monotonic() - self._heard_s > STALL_S and self.pid:
+                    logger.error("the audio thread has hung for %.0f s: replacing it", STALL_S)
+                    os.kill(self.pid, 9)
+
+    def _read(self, ours: socket.socket) -> None:
+        for _ in range(MAX_MESSAGES_A_TURN):
+            try:
+                message = ours.recv(wire.MAX_MESSAGE_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = b""
+            if not message:
+                self._gone.set()
+                return
+            self._heard_s = time.monotonic()
+            if message[0] == wire.DATAGRAM:
+                self._on_event(Datagram(*wire.unpack_datagram(message)))
+            else:
+                self._take(wire.unpack(message))
+
+    def _take(self, message: wire.Message) -> None:
+        match message["type"]:
+            case "ready":
+                self._resume_call()
+                self._ready.set()
+                self._on_event(MediaReady())
+            case "opened":
+                self._on_event(AudioOpened(message["rate_hz"], message["period_frames"]))
+                self._reply("opened", message)
+            case "failed":
+                self._on_event(AudioFailed(message["text"]))
+                self._reply("opened", message)
+            case "stats":
+                self._stats = wire.stats_of(message["stats"])
+                self._on_event(StatsReport(self._stats))
+            case "pong":
+                self._reply(f"pong {message['id']}", message)
+            case "note":
+                logger.warning("media process: %s", message["text"])
+            case name:
+                self._reply(name, message)
+
+    def _resume_call(self) -> None:
+        """Give a newly started process the call that the dead one had."""
+        call = self._call
+        if call is None:
+            self._reply("closed", {})
+            return
+        self._send(call.open_message())
+        if call.transport is not None:
+            self._send(_connect_message(call.transport), call.fd)
+
+    async def _ask(
+        self, reply: str, message: Callable[[], bytes], fd: int = -1, timeout_s: float = REPLY_TIMEOUT_S
+    ) -> wire.Message:
+        """Send and wait for the reply; when the process dies in between, for its successor's."""
+        future: asyncio.Future[wire.Message] = asyncio.get_running_loop().create_future()
+        self._replies[reply] = future
+        try:
+            if self._ready.is_set():
+                self._send(message(), fd)
+            async with asyncio.timeout(timeout_s):
+                return await future
+        finally:
+            if self._replies.get(reply) is future:
+                del self._replies[reply]
+
+    def _reply(self, name: str, message: wire.Message) -> None:
+        future = self._replies.get(name)
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    def _send(self, message: bytes, fd: int = -1) -> None:
+        if self._socket is None:
+            return  # the next process is told everything when it is ready
+        try:
+            if fd >= 0:
+                socket.send_fds(self._socket, [message], [fd])
+            else:
+                self._socket.send(message)
+        except OSError as error:  # gone, or so long hung that the socket is full: either way it is replaced
+            logger.warning("media process: not reachable (%s)", error.strerror)
+            if self.pid is not None:
+                os.kill(self.pid, 9)
+
+    def _forget_call(self) -> None:
+        if self._call is not None and self._call.fd >= 0:
+            os.close(self._call.fd)
+        self._call = None
+
+
+def _connect_message(transport: TransportSetup) -> bytes:
+    # The counters must tell these keys from others without holding them.
+    key_id = hashlib.sha256(transport.keys.tx + transport.keys.rx).hexdigest()[: 2 * counters.KEY_ID_BYTES]
+    return wire.pack("connect", transport=wire.transport_fields(transport), key_id=key_id)

@@ -1,0 +1,233 @@
+"""The audio path of one call, with devices, sockets and clocks outside of it.
+
+```
+ every period (10 ms) the sound card wakes the media process, and `tick` does all of this, in this order:
+
+ socket ─▶ drain ─┬─ RTP ──▶ SRTP off ──▶ jitter buffer        (reception: loss, jitter)
+   ▲              ├─ RTCP ─▶ SRTCP off ─▶ reporter            (round trip, the far end's loss ─▶ our FEC)
+   │              └─ STUN, DTLS ─▶ control process
+   │
+   ├─ SRTP ◀─ RTP ◀─ Opus ◀─ frame full? ◀─ mute ◀───────────────────────────────── mic: one period
+   ├─ SRTCP ◀─ reporter, when due
+   │
+   └────────── jitter buffer ─▶ Opus decode | FEC | conceal ─▶ one period ─────────▶ speaker
+```
+The microphone goes first, because its delay counts at once, while the speaker has its fill to play from. Before
+`connect` the microphone's periods are thrown away and the speaker gets silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from agent.media.counters import Counters, Totals
+from agent.media.messages import MediaStats
+from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATES_HZ
+from agent.media.receiver import Receiver
+from agent.media.reporter import Reporter
+from agent.media.sender import Sender, TxPosition, random_position
+from agent.media.srtp import SrtpPosition, SrtpSession
+
+if TYPE_CHECKING:
+    from agent.media.messages import TransportSetup
+    from agent.media.packets import Address, Packets
+
+TOTALS_IN_STATS = tuple(name for name in vars(MediaStats()) if name in Totals.__slots__)
+MAX_UNDRAINED_TICKS = 4  # STUN waits no longer than this for its answer, however long the far end's packets are
+MAX_DATAGRAMS_A_DRAIN = 32  # a flood must not keep the sound card waiting; a call brings one every other tick
+_RTP_FIRST, _RTP_LAST = 128, 191  # RFC 7983 7
+_DEMULTIPLEXED_LAST = 79  # STUN 0-3, ZRTP, DTLS 20-63, TURN channels 64-79; the rest is nobody's
+_RTCP_FIRST, _RTCP_LAST = 192, 223  # RFC 5761 4
+
+
+class Engine:
+    """Everything of a call that is neither device nor socket. One `tick` a period; `stats` once a second.
+
+    `forward(data, address)` gets the datagrams that belong to the control process; `totals` are what a former
+    process counted of this call. Raises ValueError when `rate_hz` is not one of Opus' rates.
+    """
+
+    def __init__(
+        self,
+        rate_hz: int,
+        period_frames: int,
+        counters: Counters,
+        forward: Callable[[bytes, Address], None],
+        *,
+        totals: Totals | None = None,
+        muted: bool = False,
+    ) -> None:
+        if rate_hz not in SAMPLE_RATES_HZ:
+            rates = ", ".join(map(str, SAMPLE_RATES_HZ))
+            raise ValueError(f"audio.rate_hz: Opus cannot take {rate_hz} Hz; use one of {rates}")
+        self._muted = muted
+        self._undrained = 0
+        self._rate_hz, self._period_frames = rate_hz, period_frames
+        self._counters, self._forward = counters, forward
+        self._silence = bytes(period_frames * SAMPLE_BYTES)
+        self.totals = totals or Totals()
+        self._key_id = b""
+        self._packets: Packets | None = None
+        self._setup: TransportSetup | None = None
+        self._sender: Sender | None = None
+        self._receiver: Receiver | None = None
+        self._reporter: Reporter | None = None
+
+    def connect(self, setup: TransportSetup, key_id: bytes, packets: Packets, now_s: float) -> None:
+        """Begin, or go on over another path: from here on all RTP and RTCP of the socket are ours.
+
+        The same keys as before (another candidate pair) change only the socket. Keys that this page of counters
+        has seen (a new process) continue behind every index in use. Raises ValueError and OpusError for an
+        impossible setup, and changes nothing then.
+        """
+        if self._setup is not None and (key_id, setup.rtp, setup.opus) == (
+            self._key_id, self._setup.rtp, self._setup.opus,
+        ):  # fmt: skip
+            self._packets = packets
+            return
+        rtp_setup, counters, totals = setup.rtp, self._counters, self.totals
+        resuming = counters.belongs_to(key_id, rtp_setup.ssrc)
+        rx_ssrc, rx_index = counters.received() if resuming else (None, 0)
+        position = self._tx_position(rtp_setup.ssrc, resuming=resuming, now_s=now_s)
+        srtp = SrtpSession(
+            setup.keys,
+            rtp_setup.ssrc,
+            SrtpPosition(position.index, counters.reports(), rx_ssrc, rx_index) if resuming else None,
+        )
+        sender = Sender(
+            rtp_setup,
+            opus=setup.opus,
+            rate_hz=self._rate_hz,
+            position=position,
+            protect=srtp.protect,
+            send=self._send,
+            counters=counters,
+            totals=totals,
+            muted=self._muted,
+        )
+        self._close_streams()
+        receiver = Receiver(
+            rtp_setup,
+            rate_hz=self._rate_hz,
+            period_frames=self._period_frames,
+            unprotect=srtp.unprotect,
+            counters=counters,
+            totals=totals,
+        )
+        if rx_ssrc is not None:
+            receiver.resume(rx_ssrc, rx_index)
+        if not resuming:
+            counters.begin(key_id, rtp_setup.ssrc)
+        self._setup, self._key_id, self._packets = setup, key_id, packets
+        self._sender, self._receiver = sender, receiver
+        self._reporter = Reporter(
+            rtp_setup,
+            sender=sender,
+            receiver=receiver,
+            srtp=srtp,
+            send=self._send,
+            counters=counters,
+            totals=totals,
+            now_s=now_s,
+        )
+
+    @property
+    def muted(self) -> bool:
+        return self._muted
+
+    @muted.setter
+    def muted(self, muted: bool) -> None:
+        self._muted = muted
+        if self._sender is not None:
+            self._sender.muted = muted
+
+    def tick(self, mic: bytes, now_s: float) -> bytes:
+        """One period: `mic` in, the speaker's period out; both int16 mono of the same length.
+
+        The socket is looked at when its packets are needed: when the last decoded packet is used up, so every
+        second period as a rule. The kernel has noted when each packet came, so nothing is lost by that.
+        """
+        sender, receiver = self._sender, self._receiver
+        if sender is None or receiver is None:
+            return self._silence
+        sender.capture(mic, now_s)
+        speaker = receiver.buffered()
+        self._undrained += 1
+        if speaker is None or self._undrained == MAX_UNDRAINED_TICKS:
+            self._undrained = 0
+            self._drain(now_s)
+        return speaker or receiver.play(now_s)
+
+    def stats(self, now_s: float) -> MediaStats:
+        """The figures of the call so far; levels are those of the time since the last call."""
+        totals = self.totals
+        stats = MediaStats()
+        sender, receiver, reporter = self._sender, self._receiver, self._reporter
+        if sender and receiver and reporter:
+            receiver.count()
+            stats.capture_dbfs = round(sender.level.take_dbfs(), 1)
+            stats.playback_dbfs = round(receiver.level.take_dbfs(), 1)
+            stats.jitter_buffer_ms = round(receiver.waiting_frames * 1000 / CLOCK_RATE_HZ, 1)
+            if receiver.reception:
+                stats.jitter_ms = round(receiver.reception.jitter_ms, 2)
+            if receiver.last_packet_s is not None:
+                stats.seconds_since_packet = round(now_s - receiver.last_packet_s, 3)
+            if reporter.round_trip_s is not None:
+                stats.round_trip_ms = round(1000 * reporter.round_trip_s, 2)
+            if reporter.remote_loss is not None:
+                stats.remote_loss_percent = round(100 * reporter.remote_loss, 1)
+        for name in TOTALS_IN_STATS:
+            setattr(stats, name, getattr(totals, name))
+        self._counters.save(totals)
+        return stats
+
+    def close(self, now_s: float) -> None:
+        """Say BYE and end. The counters stay, in case these keys are used again."""
+        if self._reporter is not None:
+            self._reporter.report(now_s, bye=True)
+        self._close_streams()
+
+    def _tx_position(self, ssrc: int, *, resuming: bool, now_s: float) -> TxPosition:
+        if resuming:
+            index, timestamp, then_ns = self._counters.next_packet()
+            passed = max(0, round((now_s - then_ns * 1e-9) * CLOCK_RATE_HZ))
+            return TxPosition(index, (timestamp + passed) & 0xFFFFFFFF)
+        if self._sender is not None and self._setup is not None and self._setup.rtp.ssrc == ssrc:
+            # New keys, same source: the far end's timeline goes on, the rollover counter starts anew with the keys.
+            return TxPosition(self._sender.index & 0xFFFF, self._sender.timestamp)
+        return random_position()
+
+    def _drain(self, now_s: float) -> None:
+        packets, receiver, reporter = self._packets, self._receiver, self._reporter
+        if packets is None or receiver is None or reporter is None:
+            return
+        if now_s >= reporter.next_s:
+            reporter.report(now_s)
+        receive = packets.receive
+        for _ in range(MAX_DATAGRAMS_A_DRAIN):
+            datagram = receive()
+            if datagram is None:
+                return
+            data, address, queued_s = datagram
+            if len(data) < 2:
+                continue
+            first = data[0]
+            if _RTP_FIRST <= first <= _RTP_LAST:
+                if _RTCP_FIRST <= data[1] <= _RTCP_LAST:
+                    reporter.packet(data, now_s - queued_s)
+                else:
+                    receiver.packet(data, now_s - queued_s)
+            elif first <= _DEMULTIPLEXED_LAST:
+                self._forward(data, address)
+
+    def _send(self, data: bytes) -> None:
+        if self._packets is not None:
+            self._packets.send(data)
+
+    def _close_streams(self) -> None:
+        if self._sender is not None and self._receiver is not None:
+            self._receiver.count()
+            self._sender.close()
+            self._receiver.close()
+        self._sender = self._receiver = self._reporter = None

@@ -1,0 +1,76 @@
+"""The call's packet socket: what came and when, without ever blocking the audio."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from typing import Protocol
+
+MAX_DATAGRAM_BYTES = 2048  # larger than any path MTU in use; aioice reads as much
+_SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
+_TIMESPEC = struct.Struct("@qq")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
+_MAX_QUEUED_S = 10.0  # longer than any socket buffer lasts: more means that the system's clock was set
+_EXPEDITED_FORWARDING = 0xB8  # DSCP 46 (RFC 8837): Wi-Fi queues it as voice
+
+Address = tuple[str, int] | None
+
+
+class Packets(Protocol):
+    """What the engine needs of a socket."""
+
+    def receive(self) -> tuple[bytes, Address, float] | None:
+        """The next datagram, its sender and for how many seconds it has been waiting; None when there is none."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Send to the far end, or lose it: a network that is away now may be back with the next packet."""
+        ...
+
+
+class SocketPackets:
+    """A UDP socket, or one end of a socketpair when `remote` is None. Takes the descriptor over.
+
+    The kernel notes when a datagram came (SO_TIMESTAMPNS), so jitter and round trip are measured to the
+    microsecond although the socket is only looked at once a period.
+    """
+
+    def __init__(self, fd: int, remote: tuple[str, int] | None) -> None:
+        self._socket = socket.socket(fileno=fd)
+        self._socket.setblocking(False)
+        self._receive = self._socket.recvmsg
+        self._sendto = self._socket.sendto
+        self._remote = remote
+        self.send_errors = 0
+        if self._socket.family in {socket.AF_INET, socket.AF_INET6}:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        if self._socket.family == socket.AF_INET:
+            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED_FORWARDING)
+        elif self._socket.family == socket.AF_INET6:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED_FORWARDING)
+
+    def receive(self) -> tuple[bytes, Address, float] | None:
+        try:
+            data, ancillary, _, address = self._receive(MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES)
+        except OSError:  # EAGAIN, or an ICMP error of an earlier packet
+            return None
+        queued_s = 0.0
+        if ancillary:
+            seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+            queued_s = time.time() - (seconds + nanoseconds * 1e-9)
+            if not 0.0 <= queued_s <= _MAX_QUEUED_S:
+                queued_s = 0.0
+        return data, address[:2] if address else None, queued_s
+
+    def send(self, data: bytes) -> None:
+        try:
+            if self._remote is None:
+                self._socket.send(data)
+            else:
+                self._sendto(data, self._remote)
+        except OSError:
+            self.send_errors += 1
+
+    def close(self) -> None:
+        self._socket.close()

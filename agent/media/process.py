@@ -1,0 +1,214 @@
+"""The media process: `python -m agent.media.process CONTROL_FD COUNTERS_FD`, started by `agent.media.control`.
+
+One thread. Without a call it sleeps in `recv` on the control socket. In a call the sound card wakes it once a
+period, and it looks at everything else then: the call's socket, the control socket, the reports that are due.
+It ends when the control socket closes, so it never outlives the daemon.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from agent.media import wire
+from agent.media.counters import Counters, Totals
+from agent.media.engine import Engine
+from agent.media.opus import OpusError
+from agent.media.packets import SocketPackets
+
+if TYPE_CHECKING:
+    from agent.media.messages import MediaStats
+    from agent.media.packets import Address
+    from agent.media.sound import Sound
+
+STATS_INTERVAL_S = 1.0
+CONTROL_TURNS = 2  # nothing the control process says is more urgent than 20 ms
+RT_PRIORITY = 10  # above everything that is not real-time, below the kernel's interrupt threads (50)
+MAX_WAITING_MESSAGES = 64  # when the control process does not read: replies wait, datagrams are lost
+
+
+class MediaServer:
+    """Serves the control process until it goes away. At most one call at a time."""
+
+    def __init__(self, control: socket.socket, counters: Counters) -> None:
+        self._control = control
+        self._counters = counters
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._waiting: list[bytes] = []
+        self._sound: Sound | None = None
+        self._engine: Engine | None = None
+        self._packets: SocketPackets | None = None
+        self._alive = True
+
+    def run(self) -> None:
+        self._send(wire.pack("ready"))
+        while self._alive:
+            self._receive()
+            if self._sound is not None and self._engine is not None:
+                self._call(self._sound, self._engine)
+
+    def _call(self, sound: Sound, engine: Engine) -> None:
+        """The loop of a call, one turn a period. Ends when this sound is closed."""
+        read, write, tick = sound.read, sound.write, engine.tick
+        poll, monotonic = self._poll.poll, time.monotonic
+        stats_s = monotonic() + STATS_INTERVAL_S
+        turn = 0
+        while self._sound is sound:
+            mic = read()
+            now_s = monotonic()
+            write(tick(mic, now_s))
+            turn += 1
+            if turn % CONTROL_TURNS:
+                continue
+            if poll(0):
+                self._receive()
+            if now_s >= stats_s:
+                stats_s += STATS_INTERVAL_S
+                self._send(wire.pack("stats", stats=vars(self._stats(sound, engine))))
+            elif self._waiting:
+                self._flush()
+
+    def _stats(self, sound: Sound, engine: Engine) -> MediaStats:
+        capture_xruns, playback_xruns, corrections = sound.take_counts()
+        engine.totals.capture_xruns += capture_xruns
+        engine.totals.playback_xruns += playback_xruns
+        engine.totals.playback_corrections += corrections
+        return engine.stats(time.monotonic())
+
+    def _receive(self) -> None:
+        data, descriptors = _receive_message(self._control)
+        if not data:
+            self._alive = False
+            self._close()
+            return
+        message = wire.unpack(data)
+        match message["type"]:
+            case "open":
+                self._open(message)
+            case "connect":
+                self._connect(message, descriptors[0])
+            case "mute":
+                if self._engine is not None:
+                    self._engine.muted = message["muted"]
+            case "close":
+                self._send(wire.pack("closed", stats=self._close()))
+            case "ping":
+                self._send(wire.pack("pong", id=message["id"]))
+
+    def _open(self, message: wire.Message) -> None:
+        from agent.media.sound import Sound  # noqa: PLC0415 - devices are needed for a call, not for being ready
+
+        self._close()
+        setup = wire.audio_of(message["setup"])
+        self._engine = Engine(
+            setup.rate_hz,
+            setup.period_frames,
+            self._counters,
+            self._forward,
+            totals=self._counters.load() if message["resumed"] else Totals(),
+            muted=message["muted"],
+        )
+        self._sound = Sound(
+            setup,
+            opened=lambda: self._send(wire.pack("opened", rate_hz=setup.rate_hz, period_frames=setup.period_frames)),
+            failed=lambda text: self._send(wire.pack("failed", text=text)),
+        )
+        self._sound.open()
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # the call allocates in steady state what it frees; a collection would be a late period
+
+    def _connect(self, message: wire.Message, descriptor: int) -> None:
+        setup = wire.transport_of(message["transport"])
+        packets = SocketPackets(descriptor, setup.remote)
+        error = "audio is not open"
+        if self._engine is not None:
+            try:
+                self._engine.connect(setup, bytes.fromhex(message["key_id"]), packets, time.monotonic())
+                error = ""
+            except (OpusError, ValueError) as problem:
+                error = str(problem)
+        if error:
+            packets.close()
+        else:
+            if self._packets is not None:
+                self._packets.close()
+            self._packets = packets
+        self._send(wire.pack("connected", error=error))
+
+    def _close(self) -> dict[str, object]:
+        """End the call if there is one; returns its final figures."""
+        stats: dict[str, object] = {}
+        if self._sound is not None and self._engine is not None:
+            stats = dict(vars(self._stats(self._sound, self._engine)))
+            self._engine.close(time.monotonic())
+            self._sound.close()
+            gc.enable()
+            gc.unfreeze()
+        if self._packets is not None:
+            self._packets.close()
+        self._sound = self._engine = self._packets = None
+        return stats
+
+    def _forward(self, data: bytes, address: Address) -> None:
+        if not self._waiting:
+            self._send(wire.pack_datagram(data, address))
+
+    def _send(self, message: bytes) -> None:
+        """Send without ever blocking the audio: what the control process has no room for waits a period."""
+        if len(self._waiting) < MAX_WAITING_MESSAGES:
+            self._waiting.append(message)
+        self._flush()
+
+    def _flush(self) -> None:
+        flags = 0 if self._sound is None else socket.MSG_DONTWAIT
+        try:
+            while self._waiting:
+                self._control.send(self._waiting[0], flags)
+                del self._waiting[0]
+        except BlockingIOError:
+            return
+        except OSError:  # the control process is gone; the next receive says so
+            self._waiting.clear()
+
+
+def _receive_message(control: socket.socket) -> tuple[bytes, list[int]]:
+    """One message and its descriptors; b"" when the other end has closed."""
+    try:
+        data, ancillary, _, _ = control.recvmsg(wire.MAX_MESSAGE_BYTES, socket.CMSG_SPACE(4))
+    except ConnectionError:
+        return b"", []
+    descriptors = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content)
+    return data, descriptors.tolist()
+
+
+def main() -> None:
+    # The daemon decides when to stop: Ctrl-C and systemd's SIGTERM reach the whole group, and the BYE must still leave.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    counters_fd = int(sys.argv[2])
+    counters = Counters(counters_fd)
+    os.close(counters_fd)
+    server = MediaServer(control, counters)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(RT_PRIORITY))
+    except OSError as error:
+        text = f"no real-time priority ({error.strerror}): set LimitRTPRIO={RT_PRIORITY} in the service's unit"
+        control.send(wire.pack("note", text=text))
+    server.run()
+
+
+if __name__ == "__main__":
+    main()

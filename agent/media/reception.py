@@ -1,0 +1,58 @@
+"""What we say about the stream that we receive: loss by RFC 3550 A.3, jitter by A.8."""
+
+from __future__ import annotations
+
+from agent.media.opus import CLOCK_RATE_HZ
+from agent.media.rtp import timestamp_delta
+
+MAX_TRANSIT_STEP = CLOCK_RATE_HZ  # a second: more is the sender's clock jumping, not the network
+
+
+class Reception:
+    """Counts authenticated packets of one source. `index` is the sequence number extended by its rollovers."""
+
+    def __init__(self, index: int) -> None:
+        self.highest = index
+        self.received = 0
+        self._base = index
+        self._expected_prior = 0
+        self._received_prior = 0
+        self._jitter = 0.0
+        self._arrival: float | None = None
+        self._timestamp = 0
+
+    def packet(self, index: int, timestamp: int, arrival_s: float) -> None:
+        """One packet: its extended sequence number, RTP timestamp and arrival on the monotonic clock."""
+        self.received += 1
+        if index > self.highest:
+            self.highest = index
+        elif index < self._base:
+            self._base = index
+        if self._arrival is not None:
+            step = (arrival_s - self._arrival) * CLOCK_RATE_HZ - timestamp_delta(timestamp, self._timestamp)
+            step = abs(step)
+            if step < MAX_TRANSIT_STEP:
+                self._jitter += (step - self._jitter) / 16.0
+        self._arrival, self._timestamp = arrival_s, timestamp
+
+    @property
+    def jitter(self) -> int:
+        """In timestamp units, as a report block carries it."""
+        return int(self._jitter)
+
+    @property
+    def jitter_ms(self) -> float:
+        return self._jitter * 1000.0 / CLOCK_RATE_HZ
+
+    @property
+    def lost(self) -> int:
+        """Expected minus received; negative when packets came twice."""
+        return self.highest - self._base + 1 - self.received
+
+    def take_fraction_lost(self) -> int:
+        """Loss since the last call, of 256; starts the next interval."""
+        expected = self.highest - self._base + 1
+        interval = expected - self._expected_prior
+        lost = interval - (self.received - self._received_prior)
+        self._expected_prior, self._received_prior = expected, self.received
+        return min(255, (lost << 8) // interval) if interval > 0 and lost > 0 else 0

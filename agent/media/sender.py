@@ -1,0 +1,130 @@
+"""From the microphone to the network: frames for Opus, RTP around them, SRTP around that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.media import rtp
+from agent.media.levels import LevelMeter
+from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, UNSENT_BYTES, Encoder
+
+if TYPE_CHECKING:
+    from agent.media.counters import Counters, Totals
+    from agent.media.messages import OpusSetup, RtpSetup
+
+MAX_FEC_LOSS_PERCENT = 20  # beyond it FEC takes more from the voice than it gives back
+
+
+@dataclass(frozen=True, slots=True)
+class TxPosition:
+    """Index (ROC * 65536 + sequence number) and RTP timestamp of the next packet."""
+
+    index: int
+    timestamp: int
+
+
+def random_position() -> TxPosition:
+    """Where a new stream starts: random (RFC 3550 5.1), in the lower half so that a lost first packet cannot
+    make the receiver guess the rollover counter wrong (RFC 3711 3.3.1)."""
+    return TxPosition(int.from_bytes(os.urandom(2)) & 0x7FFF, int.from_bytes(os.urandom(4)))
+
+
+class Sender:
+    """One outgoing stream. `capture` takes the microphone's periods and sends a packet with each full frame.
+
+    `level` meters what is sent. `send` gets the protected packet. Raises OpusError when the setup is impossible.
+    """
+
+    def __init__(
+        self,
+        setup: RtpSetup,
+        *,
+        opus: OpusSetup,
+        rate_hz: int,
+        position: TxPosition,
+        protect: Callable[[bytes], bytes],
+        send: Callable[[bytes], None],
+        counters: Counters,
+        totals: Totals,
+        muted: bool,
+    ) -> None:
+        self.muted = muted
+        self.level = LevelMeter()
+        self.index, self.timestamp = position.index, position.timestamp
+        self.packets = self.octets = 0  # with these keys and this SSRC: what an SR counts
+        self._ssrc, self._payload_type = setup.ssrc, setup.payload_type
+        self._protect, self._send = protect, send
+        self._counters, self._totals = counters, totals
+        self._step = CLOCK_RATE_HZ * opus.ptime_ms // 1000
+        self._marker = rtp.MARKER  # a talk spurt begins
+        self._dtx = opus.dtx
+        self._least_loss = opus.packet_loss_percent
+        self._loss = opus.packet_loss_percent
+        self._encoder = Encoder(opus.ptime_ms, rate_hz, headroom=rtp.HEADER_BYTES)
+        self._encoder.set_bitrate(opus.bitrate_bps)
+        self._encoder.set_complexity(opus.complexity)
+        self._encoder.set_fec(opus.fec)
+        self._encoder.set_packet_loss(opus.packet_loss_percent)
+        self._encoder.set_dtx(opus.dtx)
+        self._frame = self._encoder.samples
+        self._frame_bytes = self._encoder.frame_bytes
+        self._packet = self._encoder.packet
+        self._encode = self._encoder.encode
+        self._filled = 0
+        self._shorts = self._frame.cast("h")
+
+    def capture(self, samples: bytes, now_s: float) -> None:
+        """One period of the microphone. Muted, silence is sent in its place, so the far end hears no cut line."""
+        end = self._filled + len(samples)
+        if end > self._frame_bytes:  # period and frame do not divide each other
+            part = self._frame_bytes - self._filled
+            self.capture(samples[:part], now_s)
+            self.capture(samples[part:], now_s)
+            return
+        self._frame[self._filled : end] = bytes(len(samples)) if self.muted else samples
+        if end < self._frame_bytes:
+            self._filled = end
+        else:
+            self._filled = 0
+            self._send_frame(now_s)
+
+    def expect_loss(self, percent: float) -> None:
+        """Dimension FEC for the loss that the far end reports, never below the setup's."""
+        loss = min(MAX_FEC_LOSS_PERCENT, max(self._least_loss, round(percent)))
+        if loss != self._loss:
+            self._loss = loss
+            self._encoder.set_packet_loss(loss)
+
+    def timestamp_at_capture(self) -> int:
+        """The RTP timestamp of the sample that is captured now."""
+        filled_frames = self._filled // SAMPLE_BYTES * self._step * SAMPLE_BYTES // self._frame_bytes
+        return (self.timestamp + filled_frames) & 0xFFFFFFFF
+
+    def close(self) -> None:
+        self._encoder.close()
+
+    def _send_frame(self, now_s: float) -> None:
+        length = self._encode()
+        self.level.add(self._shorts)
+        timestamp = self.timestamp
+        self.timestamp = (timestamp + self._step) & 0xFFFFFFFF
+        if self._dtx and length <= UNSENT_BYTES:
+            self._marker = rtp.MARKER  # the packet after a pause begins a talk spurt (RFC 3551 4.1)
+            return
+        index = self.index
+        self.index = index + 1
+        packet = self._packet
+        second = self._payload_type | self._marker
+        self._marker = 0
+        rtp.pack_header_into(packet, 0, rtp.VERSION_BITS, second, index & 0xFFFF, timestamp, self._ssrc)
+        protected = self._protect(bytes(packet[: rtp.HEADER_BYTES + length]))
+        # Before the send: a process killed in between skips an index, which is harmless, and never reuses one.
+        self._counters.packet_leaves(index + 1, self.timestamp, int(now_s * 1e9))
+        self.packets += 1
+        self.octets += length
+        self._totals.packets_sent += 1
+        self._totals.octets_sent += length
+        self._send(protected)
