@@ -50,6 +50,7 @@ class App:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self.ready = asyncio.Event()  # config, media process, board and control socket are up
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.publishers: list[Publisher] = []
@@ -91,6 +92,7 @@ class App:
                 self.switchboard.attach_board(self._board)
                 await self._media.wait_ready()
                 async with self._control:
+                    self.ready.set()
                     self._notifier.ready(f"{self._config.device.id}: idle")
                     logger.info("ready: %s", self._config.device.name or self._config.device.id)
                     await self._stop.wait()

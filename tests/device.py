@@ -132,6 +132,8 @@ async def device(config: dict[str, Any], folder: Path) -> AsyncIterator[Device]:
     recorder.app.publishers.append(recorder)
     running = asyncio.create_task(recorder.app.run(), name=f"device {config['device']['id']}")
     try:
+        async with asyncio.timeout(PATIENCE_S):
+            await recorder.app.ready.wait()
         yield recorder
     finally:
         recorder.app.stop()

@@ -6,13 +6,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.calls.commands import CommandError
+from agent.lab.far_end import FREESWITCH, FarEnd
 from agent.lab.gateway import LabGateway
 from agent.lab.leg import USER_BUSY
+from agent.lab.wire import VERTO
 from tests.device import PASSWORD, Device, config_of, device, open_descriptors
 
 pytestmark = pytest.mark.interop
@@ -182,6 +185,35 @@ async def test_a_call_that_rings_here_can_be_rejected_or_given_up(door: Device, 
     await door.event("incoming_call", 2)
     await gateway.hang_up(leg)
     assert (await door.ended(2))["reason"] == "cancelled"
+
+
+@pytest.mark.parametrize("direction", ["we call", "we are called"])
+async def test_a_freeswitch_with_its_own_sdp_rsa_certificate_and_marker_flush_is_heard_and_hears(
+    direction: str, tmp_path: Path
+) -> None:
+    async with LabGateway(VERTO, users={"door": PASSWORD}) as gateway:
+        # 4096 bits, FreeSWITCH's own, is beyond the stock peer of the lab; tests/rtc has it.
+        style = replace(FREESWITCH, rsa_bits=2048)
+        gateway.register_far_end("+15550100", lambda: FarEnd(style))
+        line = {"host": gateway.url, "login": "door", "password": PASSWORD, "dialect": "verto"}
+        config = config_of(gateway.url, tmp_path, lines={"lab": line})
+        async with device(config, tmp_path) as door:
+            await door.line_ready()
+            if direction == "we call":
+                await door.command("call", target="reception")
+                leg = await gateway.wait_call()
+            else:
+                leg = await gateway.call("door", FarEnd(style))
+                await door.event("incoming_call")
+                await door.command("answer")
+            await door.call_state("active")
+            await door.until(lambda: any(f["packets_received"] > 50 for f in door.figures))
+            far_end = leg.far_end
+            assert far_end is not None
+            assert far_end.packets.packets > 50
+            assert not far_end.packets.would_flush
+            await door.command("hangup")
+            assert (await door.ended())["reason"] == "local_hangup"
 
 
 async def test_a_second_caller_is_told_that_we_are_busy_and_the_call_goes_on(door: Device, gateway: LabGateway) -> None:

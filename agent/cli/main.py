@@ -15,7 +15,7 @@ COMMANDS = {
     "call": "Place a call from the running daemon.",
     "hangup": "Hang up (or reject) the running daemon's call.",
     "status": "Show what the running daemon is doing.",
-    "lab": "Try everything on this machine: a gateway, a far end and a virtual board.",
+    "lab": "Try everything here, without an account or a Pi.",
 }
 
 

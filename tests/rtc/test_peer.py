@@ -13,11 +13,18 @@ from pathlib import Path
 import aioice.ice
 import pylibsrtp
 import pytest
-from aiortc import RTCCertificate, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    RTCCertificate,
+    RTCConfiguration,
+    RTCDtlsTransport,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import AudioStreamTrack
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from OpenSSL import SSL
 
 from agent.rtc.peer import AudioPeer, Connected, Failed, PeerEvent, PeerSettings
 from agent.rtc.sdp import SdpError
@@ -73,8 +80,17 @@ def as_stock(text: str) -> str:
     return text.replace("t=0 0\r\n", "t=0 0\r\na=group:BUNDLE 0\r\n").replace("a=rtcp-mux", "a=mid:0\r\na=rtcp-mux")
 
 
-def use_rsa_certificate(pc: RTCPeerConnection) -> None:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+class RsaCertificate(RTCCertificate):
+    """What FreeSWITCH has; its DTLS speaks ECDHE-RSA only."""
+
+    def _create_ssl_context(self, srtp_profiles):  # type: ignore[no-untyped-def]
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384")
+        return context
+
+
+def use_rsa_certificate(pc: RTCPeerConnection, bits: int) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "far end")])
     now = datetime.datetime.now(tz=datetime.UTC)
     certificate = (
@@ -87,14 +103,29 @@ def use_rsa_certificate(pc: RTCPeerConnection) -> None:
         .not_valid_after(now + datetime.timedelta(days=1))
         .sign(key, hashes.SHA256())
     )
-
-    class RsaCertificate(RTCCertificate):
-        def _create_ssl_context(self, srtp_profiles):  # type: ignore[no-untyped-def]
-            context = super()._create_ssl_context(srtp_profiles)
-            context.set_cipher_list(b"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384")
-            return context
-
     pc._RTCPeerConnection__certificates = [RsaCertificate(key, certificate)]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def whole_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stock aiortc cuts a flight at 1500 bytes, in the middle of a record; a 4096 bit certificate makes one longer.
+    FreeSWITCH sends a datagram a record, and so does the far end of these tests."""
+    stock = RTCDtlsTransport._write_ssl
+
+    async def write_ssl(self: RTCDtlsTransport) -> None:
+        if not isinstance(self._RTCDtlsTransport__local_certificate, RsaCertificate):  # type: ignore[attr-defined]
+            await stock(self)
+            return
+        try:
+            flight = self._ssl.bio_read(65536)
+        except SSL.Error:
+            return
+        while flight:
+            length = 13 + int.from_bytes(flight[11:13], "big")  # RFC 6347 4.1: the record's header
+            await self.transport._send(flight[:length])
+            flight = flight[length:]
+
+    monkeypatch.setattr(RTCDtlsTransport, "_write_ssl", write_ssl)
 
 
 async def connect(peer: AudioPeer, pc: RTCPeerConnection, *, we_offer: bool, freeswitch: bool) -> None:
@@ -109,18 +140,18 @@ async def connect(peer: AudioPeer, pc: RTCPeerConnection, *, we_offer: bool, fre
         await pc.setRemoteDescription(RTCSessionDescription(as_stock(answer), "answer"))
 
 
-@pytest.mark.parametrize("certificate", ["ecdsa", "rsa"])
+@pytest.mark.parametrize("rsa_bits", [None, 2048, 4096], ids=["ecdsa", "rsa 2048", "rsa 4096"])
 @pytest.mark.parametrize("style", ["browser", "freeswitch"])
 @pytest.mark.parametrize("role", ["we offer", "we answer"])
 async def test_a_stock_peer_connects_and_the_exported_keys_open_its_packets(
-    monkeypatch: pytest.MonkeyPatch, role: str, style: str, certificate: str
+    monkeypatch: pytest.MonkeyPatch, whole_records: None, role: str, style: str, rsa_bits: int | None
 ) -> None:
     gathered_on_loopback(monkeypatch)
     events = Events()
     peer = AudioPeer(PeerSettings(), events.put)
     async with stock_peer(monkeypatch) as pc:
-        if certificate == "rsa":
-            use_rsa_certificate(pc)
+        if rsa_bits is not None:
+            use_rsa_certificate(pc, rsa_bits)
         await connect(peer, pc, we_offer=role == "we offer", freeswitch=style == "freeswitch")
         handover = (await events.connected()).handover
         packet = await next_rtp(handover.fd)
@@ -176,9 +207,7 @@ async def test_when_the_far_end_goes_the_peer_says_so_once(monkeypatch: pytest.M
         while pc.connectionState != "connected":
             await asyncio.sleep(0)
         await pc.close()
-        assert await events.next() == Failed(
-            "the far end closed the audio connection (DTLS)", was_connected=True
-        )
+        assert await events.next() == Failed("the far end closed the audio connection (DTLS)", was_connected=True)
     await peer.close()
 
 

@@ -1,0 +1,141 @@
+"""The command line as a stranger meets it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from agent.cli.call import call
+from agent.cli.check import check
+from agent.cli.hangup import hangup
+from agent.cli.main import COMMANDS, callpoint
+from agent.cli.run import EXIT_CONFIG, run
+from agent.cli.status import describe, status
+from agent.lab.gateway import LabGateway
+from tests.device import PASSWORD, config_of, device
+
+GOOD = """
+[device]
+id = "door"
+[lines.telnyx]
+login_token = { env = "TOKEN" }
+[targets.reception]
+destinationNumber = "+12345678900"
+useStereo = true
+"""
+
+
+def invoke(command, *arguments: object, env: dict[str, str] | None = None) -> Result:  # type: ignore[no-untyped-def]
+    return CliRunner().invoke(command, [str(argument) for argument in arguments], env=env)
+
+
+def test_help_lists_every_command_with_what_it_does() -> None:
+    text = invoke(callpoint, "--help").output
+    for name, sentence in COMMANDS.items():
+        assert name in text
+        assert sentence in text
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_explains_itself(name: str) -> None:
+    result = invoke(callpoint, name, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 5
+
+
+def test_an_unknown_command_is_refused() -> None:
+    result = invoke(callpoint, "cal")
+    assert result.exit_code == 2
+    assert "No such command 'cal'" in result.output
+
+
+def test_check_says_that_a_config_is_good_and_what_comes_later(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(GOOD)
+    result = invoke(check, file, env={"TOKEN": "very-secret"})
+    assert result.exit_code == 0
+    assert f"{file}: good" in result.output
+    assert "useStereo" in result.output
+    assert "stereo comes later" in result.output
+
+
+def test_check_shows_the_effective_config_without_its_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(GOOD)
+    output = invoke(check, file, "--show", env={"TOKEN": "very-secret"}).output
+    assert "very-secret" not in output
+    assert 'login_token = "********"' in output
+
+
+@pytest.mark.parametrize("command", [check, run])
+def test_all_errors_of_a_config_are_shown_at_once_and_the_exit_code_says_config(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "c.toml"
+    file.write_text(GOOD.replace("useStereo", "useSterio").replace("login_token", "login_tokn"))
+    arguments = (file,) if command is check else ("--config", file)
+    result = invoke(command, *arguments)
+    assert result.exit_code == EXIT_CONFIG
+    assert 'targets.reception.useSterio: unknown key, did you mean "useStereo"?' in result.output
+    assert 'lines.telnyx.login_tokn: unknown key, did you mean "login_token"?' in result.output
+
+
+def test_without_a_daemon_the_commands_say_how_to_start_one(tmp_path: Path) -> None:
+    result = invoke(status, "--socket", tmp_path / "none.sock")
+    assert result.exit_code == 1
+    assert "callpoint is not running at" in result.output
+
+
+def test_an_option_that_is_no_pair_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    result = invoke(call, "reception", "-o", "timeoutSecs", "--socket", tmp_path / "none.sock")
+    assert result.exit_code == 2
+    assert "expected NAME=VALUE" in result.output
+
+
+def test_the_status_is_told_in_lines_for_people() -> None:
+    text = describe(
+        {
+            "state": "idle",
+            "call": None,
+            "last_call": {
+                "direction": "outbound",
+                "name": "",
+                "number": "+1",
+                "reason": "busy",
+                "detail": "USER_BUSY, SIP 486",
+            },
+            "lines": {"telnyx": {"state": "offline", "detail": "no network; next try in 4 s"}},
+            "microphone_open": False,
+            "muted": False,
+            "audio_problem": "microphone: no such device",
+        }
+    )
+    assert "last call      outbound +1, ended: busy (USER_BUSY, SIP 486)" in text
+    assert "line telnyx    offline: no network; next try in 4 s" in text
+    assert "audio problem  microphone: no such device" in text
+
+
+@pytest.mark.interop
+async def test_call_status_and_hangup_talk_to_the_running_daemon(tmp_path: Path) -> None:
+    async with (
+        LabGateway(users={"door": PASSWORD}) as gateway,
+        device(config_of(gateway.url, tmp_path), tmp_path) as door,
+    ):
+        await door.line_ready()
+        socket = ("--socket", tmp_path / "door.sock")
+        placed = await asyncio.to_thread(invoke, call, "reception", "-o", "callerName=Front door", *socket)
+        assert placed.output.startswith("calling reception (call ")
+        active = await door.call_state("active")
+        assert active["id"] in placed.output
+        shown = await asyncio.to_thread(invoke, status, "--json", *socket)
+        assert json.loads(shown.output)["call"]["id"] == active["id"]
+        again = await asyncio.to_thread(invoke, call, "reception", *socket)
+        assert again.exit_code == 1
+        assert "a call is going on; hang up first" in again.output
+        unknown = await asyncio.to_thread(invoke, call, "recption", *socket)
+        assert "unknown target 'recption'" in unknown.output
+        ended = await asyncio.to_thread(invoke, hangup, *socket)
+        assert ended.output == f"hung up call {active['id']}\n"
+        assert (await door.ended())["reason"] == "local_hangup"
