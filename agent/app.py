@@ -65,7 +65,7 @@ class App:
         self._mqtt = self._make_mqtt(config)
         self._control = ControlServer(control_socket_path(config.service, config.device.id), self._on_control_request)
         self.publishers.append(_ControlEvents(self._control))
-        self._board: Board | None = None
+        self.board: Board | None = None
 
     def stop(self) -> None:
         """Ask the running app to end its call, sign off everywhere and return."""
@@ -78,9 +78,9 @@ class App:
 
     async def press(self, button: str, seconds: float) -> None:
         """Press a button of a virtual board, as a finger would. Raises `CommandError` on a real one."""
-        if not isinstance(self._board, VirtualBoard):
+        if not isinstance(self.board, VirtualBoard):
             raise CommandError("press: only a virtual board's buttons can be pressed by command")
-        await asyncio.to_thread(self._board.press, button, seconds)
+        await asyncio.to_thread(self.board.press, button, seconds)
 
     async def run(self) -> int:
         """Run until `stop`. READY is told when config, media process and board are up; lines come when they can."""
@@ -88,8 +88,8 @@ class App:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(part, name=name) for name, part in self._parts()]
-                self._board = await self._open_board()
-                self.switchboard.attach_board(self._board)
+                self.board = await self._open_board()
+                self.switchboard.attach_board(self.board)
                 await self._media.wait_ready()
                 async with self._control:
                     self.ready.set()
@@ -104,8 +104,8 @@ class App:
                 logger.error("cannot start: %s", error)
             exit_code = EXIT_FAILED
         finally:
-            if self._board is not None:
-                self._board.close()
+            if self.board is not None:
+                self.board.close()
         logger.info("stopped")
         return exit_code
 

@@ -344,12 +344,18 @@ class Conversation:
         for step in list(self._steps):
             step.cancel()
         await asyncio.gather(*self._steps, return_exceptions=True)
+        # At once, not one after the other: a gateway slow to take the BYE must not keep the microphone open.
+        await asyncio.gather(self._close_audio(), self._say_bye())
+        await self._peer.close()
+
+    async def _say_bye(self) -> None:
         if self._invited and self._owed_bye and self.call.reason is not None:
             await self._line.bye(self.call.id, cause_of_reason(self.call.reason), self._dial.params)
+
+    async def _close_audio(self) -> None:
         if self.audio_open:
             self.stats = await self._media.close_audio()
             self.audio_open = False
-        await self._peer.close()
 
     # ---- small tools
 

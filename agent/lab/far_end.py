@@ -26,7 +26,7 @@ from av import AudioFrame, AudioResampler
 from agent.lab import voice
 from agent.lab.heard import Heard
 from agent.lab.sdp_style import freeswitch_style, with_media_ids
-from agent.lab.stock_peer import new_peer, watch_rtp
+from agent.lab.stock_peer import new_peer, send_whole_flights, watch_rtp
 from agent.lab.voice import RATE_HZ
 
 FRAME = RATE_HZ // 50  # 20 ms, Opus' usual packet
@@ -211,6 +211,7 @@ class FarEnd:
         await self.drop_peer()
         peer = self._peer = new_peer(self.style.rsa_bits)
         peer.addTrack(_Mouth(self._speak, sends=self.style.sends_audio))
+        send_whole_flights(peer)
 
         @peer.on("connectionstatechange")
         def changed() -> None:
@@ -224,6 +225,8 @@ class FarEnd:
 
     def _watch(self, peer: RTCPeerConnection) -> None:
         receiver = peer.getReceivers()[0]
+        if receiver.track is None:
+            return  # the other side only listens
         watch_rtp(receiver, self._accept_packet)
         self._listening = asyncio.create_task(self._listen(receiver.track), name="far end listens")
 
@@ -264,12 +267,12 @@ class FarEnd:
 
 
 async def _apply(peer: RTCPeerConnection, sdp: str, kind: str) -> None:
+    if "m=audio" not in sdp:
+        raise ValueError(f"the {kind} has no audio")
     try:
         await peer.setRemoteDescription(RTCSessionDescription(sdp=sdp, type=kind))
     except SDP_ERRORS as error:
         raise ValueError(f"the {kind} cannot be used: {type(error).__name__}") from error
-    if not peer.getReceivers() or peer.getReceivers()[0].track is None:
-        raise ValueError(f"the {kind} has no audio that this side could hear")
 
 
 def _mono(resampler: AudioResampler, frame: AudioFrame) -> list[Samples]:

@@ -28,6 +28,7 @@ from agent.lab.faults import Faults
 from agent.lab.leg import NORMAL_CLEARING, Hangup, Leg
 from agent.lab.registrar import Registrar, Session
 from agent.lab.routes import FarEndFactory, style_of
+from agent.lab.stock_peer import RsaCertificate
 from agent.lab.wire import (
     AUTHENTICATION_REQUIRED,
     INVALID_REQUEST,
@@ -90,6 +91,9 @@ class LabGateway:
 
     async def start(self) -> None:
         """Listen. Raises `OSError` when the port is taken."""
+        if rsa_bits := style_of(self.dialect).rsa_bits:
+            # Made before the first call, which would have to wait for seconds.
+            await asyncio.to_thread(RsaCertificate.of_bits, rsa_bits)
         await self.listen_again()
 
     async def stop(self) -> None:

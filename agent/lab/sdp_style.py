@@ -6,7 +6,7 @@ import re
 
 LEFT_OUT = ("a=mid:", "a=group:", "a=extmap:", "a=msid:", "a=fingerprint:sha-384", "a=fingerprint:sha-512")
 PROFILE = re.compile(r"^(m=audio \d+ )UDP/TLS/RTP/SAVPF", re.MULTILINE)
-NO_MEDIA_ID = "a=mid:"
+MEDIA_ID = "a=mid:"
 
 
 def freeswitch_style(sdp: str) -> str:
@@ -23,7 +23,7 @@ def freeswitch_style(sdp: str) -> str:
 
 def with_media_ids(sdp: str, offer: str) -> str:
     """An answer that names the offer's media sections, as stock aiortc insists on; FreeSWITCH does not care."""
-    if NO_MEDIA_ID in sdp:
+    if MEDIA_ID in sdp:
         return sdp
     ids = iter(re.findall(r"^a=mid:(\S+)", offer, re.MULTILINE))
     lines = []

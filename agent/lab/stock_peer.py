@@ -3,19 +3,21 @@
 This is the lab's only file that touches private names of aiortc and aioice:
 - `allow_loopback`: aioice never offers 127.0.0.1, and the lab may run where there is no other address;
 - `RsaCertificate`: FreeSWITCH's DTLS certificate is RSA, aiortc only makes ECDSA ones;
+- `send_whole_flights`: aiortc sends at most 1500 bytes of a DTLS flight, and a 4096 bit certificate makes it longer;
 - `watch_rtp`: aiortc does not show the RTP packets it receives.
 """
 # ruff: noqa: SLF001 - the private names are what this file is for
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 from collections.abc import Callable
 
 import aioice.ice
 from aiortc import RTCPeerConnection
-from aiortc.rtcdtlstransport import RTCCertificate, SRTPProtectionProfile
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, SRTPProtectionProfile
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.rtp import RtpPacket
 from cryptography import x509
@@ -26,6 +28,9 @@ from OpenSSL import SSL
 LOOPBACK = "127.0.0.1"
 RSA_EXPONENT = 65537
 CERTIFICATE_DAYS = 30
+RECORD_HEADER_BYTES = 13  # its last two bytes are the length (RFC 6347 4.1)
+MAX_DATAGRAM_BYTES = 1200
+MAX_FLIGHT_BYTES = 65536
 
 # As a DTLS server only the RSA suites fit the certificate; as a client the other side's certificate decides.
 CIPHERS = (
@@ -85,6 +90,42 @@ def new_peer(rsa_bits: int | None = None) -> RTCPeerConnection:
     if rsa_bits is not None:
         peer._RTCPeerConnection__certificates = [RsaCertificate.of_bits(rsa_bits)]  # type: ignore[attr-defined]  # mangled name
     return peer
+
+
+def send_whole_flights(peer: RTCPeerConnection) -> None:
+    """Let DTLS flights of any length leave at once, as whole records in datagrams that fit any network."""
+    for transceiver in peer.getTransceivers():
+        transport = transceiver.receiver.transport
+        transport._write_ssl = functools.partial(_write_flight, transport)  # type: ignore[method-assign]  # no hook
+
+
+async def _write_flight(transport: RTCDtlsTransport) -> None:
+    for datagram in datagrams_of(_drain(transport._ssl)):
+        with contextlib.suppress(ConnectionError):
+            await transport.transport._send(datagram)
+
+
+def _drain(connection: SSL.Connection | None) -> bytes:
+    flight = b""
+    while connection is not None:
+        try:
+            flight += connection.bio_read(MAX_FLIGHT_BYTES)
+        except SSL.Error:
+            break
+    return flight
+
+
+def datagrams_of(flight: bytes) -> list[bytes]:
+    """DTLS records (RFC 6347 4.1) put together to datagrams of at most 1200 bytes, none of them cut."""
+    datagrams: list[bytes] = []
+    while flight:
+        end = RECORD_HEADER_BYTES + int.from_bytes(flight[RECORD_HEADER_BYTES - 2 : RECORD_HEADER_BYTES], "big")
+        record, flight = flight[:end], flight[end:]
+        if datagrams and len(datagrams[-1]) + len(record) <= MAX_DATAGRAM_BYTES:
+            datagrams[-1] += record
+        else:
+            datagrams.append(record)
+    return datagrams
 
 
 def watch_rtp(receiver: RTCRtpReceiver, accept: Callable[[RtpPacket], bool]) -> None:

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -32,7 +31,6 @@ from agent.rtc.relay import RelayBridge
 
 logger = logging.getLogger(__name__)
 
-DSCP_EF = 0xB8  # RFC 4594: expedited forwarding, what Wi-Fi maps to its voice queue
 _VALID_PTIMES_MS = (60, 40, 20, 10)
 
 
@@ -260,7 +258,6 @@ class AudioPeer:
         else:
             # Nobody reads between here and the media process: what arrives waits in the socket's buffer.
             pair.pause_reading()
-            _mark_expedited(sock)
             fd, address = sock.fileno(), pair.remote
         keys = export_keys(dtls)
         handover = Handover(
@@ -304,13 +301,3 @@ def _max_bitrate(opus: sdp.Codec) -> int | None:
     """RFC 7587 6.1 `maxaveragebitrate`, kept within what Opus can do."""
     text = opus.parameters.get("maxaveragebitrate", "")
     return min(max(int(text), 6000), 510_000) if text.isascii() and text.isdigit() and len(text) < 8 else None
-
-
-def _mark_expedited(sock: socket.socket) -> None:
-    level, option = (
-        (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)
-        if sock.family == socket.AF_INET6
-        else (socket.IPPROTO_IP, socket.IP_TOS)
-    )
-    with contextlib.suppress(OSError):  # a network that forbids it still carries the call
-        sock.setsockopt(level, option, DSCP_EF)

@@ -28,16 +28,17 @@ class MarkerCapture(VirtualCapture):
         tone = struct.pack(
             f"<{frames}h", *(int(20000 * math.sin(2 * math.pi * 1000 * i / rate_hz)) for i in range(frames))
         )
-        self._periods_a_second = rate_hz // frames
+        # One period more than a second: markers fall on the first and the second half of a packet in turn.
+        self._interval = rate_hz // frames + 1
         self._silence, self._tone = bytes(2 * frames), tone
-        self._count = os.getpid() % self._periods_a_second  # the two ends do not speak at the same moment
+        self._count = os.getpid() % self._interval  # the two ends do not speak at the same moment
         self._log = log.open("a")
         super().__init__(settings)
 
     def read(self) -> bytes:
         super().read()
         self._count += 1
-        if self._count % self._periods_a_second:
+        if self._count % self._interval:
             return self._silence
         self._log.write(f"in {time.monotonic() - self.period_frames / self.rate_hz:.6f}\n")
         self._log.flush()

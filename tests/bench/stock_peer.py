@@ -39,10 +39,12 @@ class Microphone(MediaStreamTrack):
         self._marker = source == "marker"
         self._log = log.open("a")
         self._count = 0
+        self._second_half = False
         self._start_s: float | None = None
         if self._marker:
             t = np.arange(FRAME // 2) / RATE_HZ
-            self._tone = np.concatenate([20000 * np.sin(2 * math.pi * 1000 * t), np.zeros(FRAME // 2)]).astype(np.int16)
+            self._tone = (20000 * np.sin(2 * math.pi * 1000 * t)).astype(np.int16)
+            self._quiet = np.zeros(FRAME // 2, dtype=np.int16)
             self._offset = os.getpid() % 50
         else:
             with wave.open(source) as file:
@@ -63,9 +65,12 @@ class Microphone(MediaStreamTrack):
             return self._speech[at : at + FRAME]
         if (self._count + self._offset) % 50:
             return np.zeros(FRAME, dtype=np.int16)
-        self._log.write(f"in {time.monotonic() - FRAME / RATE_HZ:.6f}\n")
+        self._second_half = not self._second_half  # as with our markers
+        waited_s = (FRAME // 2 if self._second_half else FRAME) / RATE_HZ
+        self._log.write(f"in {time.monotonic() - waited_s:.6f}\n")
         self._log.flush()
-        return self._tone
+        halves = [self._quiet, self._tone] if self._second_half else [self._tone, self._quiet]
+        return np.concatenate(halves)
 
 
 async def listen(track: MediaStreamTrack, log: Path) -> None:

@@ -11,6 +11,7 @@ from agent.lab.far_end import FREESWITCH, FarEnd, FarEndStyle
 from agent.lab.gateway import LabGateway
 from agent.lab.measure import aligned_correlation
 from agent.lab.routes import ECHO_NUMBER
+from agent.lab.stock_peer import RsaCertificate, datagrams_of
 from agent.lab.voice import RATE_HZ
 from tests.lab.raw_client import open_descriptors, without_candidates
 
@@ -180,8 +181,19 @@ async def test_update_media_moves_the_call_to_a_new_path(gateway, client_of, cal
 class TestFreeSwitch:
     STYLE = FarEndStyle(greeting=SAID, freeswitch_sdp=True, rsa_bits=FAST_RSA_BITS, flushes_on_marker=True)
 
-    async def test_its_certificate_is_rsa_of_4096_bits(self):
-        assert FREESWITCH.rsa_bits == 4096
+    @pytest.mark.parametrize("media_server_offers", [True, False])
+    async def test_its_certificate_of_4096_bits_gets_through_in_both_dtls_roles(self, media_server_offers):
+        media_server, client = FarEnd(FREESWITCH), says(rsa_bits=FAST_RSA_BITS)
+        if media_server_offers:
+            await media_server.accept(await client.answer(with_mid(await media_server.offer())))
+        else:
+            await client.accept(with_mid(await media_server.answer(await client.offer())))
+        async with asyncio.timeout(10):
+            await media_server.connected.wait()
+            await client.connected.wait()
+        assert RsaCertificate.of_bits(FREESWITCH.rsa_bits)._key.key_size == 4096
+        await client.close()
+        await media_server.close()
 
     async def test_a_client_without_rsa_suites_fails_when_it_is_the_dtls_client(self, caller):
         media_server = FarEnd(self.STYLE)
@@ -257,3 +269,14 @@ async def test_frames_are_kept_for_whoever_judges(gateway, client_of):
     assert gateway.frames.sent("bye")[0]["params"]["cause"] == "USER_BUSY"
     assert "door-password" not in "".join(map(repr, gateway.frames))
     assert json.dumps(gateway.frames.received("login")[0])
+
+
+def test_dtls_records_are_packed_but_never_cut():
+    records = [
+        bytes([22, 254, 253, *bytes(8), *size.to_bytes(2, "big")]) + bytes(size) for size in (500, 700, 13, 1300)
+    ]
+
+    datagrams = datagrams_of(b"".join(records))
+
+    assert datagrams == [records[0], records[1] + records[2], records[3]]
+    assert datagrams_of(b"") == []

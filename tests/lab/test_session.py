@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import sys
 import wave
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -96,3 +98,28 @@ async def test_a_call_that_never_was_fails(tmp_path):
     report = await judge(lab, 0.0, None)
     assert not report.passed
     assert report.end_reason == "line_down (not logged in)"
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_an_interrupted_lab_leaves_nothing_running(tmp_path, number):
+    program = "import sys; from agent.cli import main; sys.exit(main())"
+    lab = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, "lab", "--once", "--keep", str(tmp_path),
+        stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    async with asyncio.timeout(30):
+        while b"answered" not in await lab.stdout.readline():
+            pass
+        family = descendants(lab.pid)
+        lab.send_signal(number)
+        await lab.stdout.read()
+
+        assert await lab.wait() == 130
+    assert len(family) >= 3  # broker, daemon, media process
+    assert [pid for pid in family if Path(f"/proc/{pid}").exists()] == []
+
+
+def descendants(pid):
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children] + [grand for child in children for grand in descendants(child)]
