@@ -257,6 +257,7 @@ class Conversation:
     async def _wait_for_line(self) -> None:
         if self._line.state is LineState.READY:
             return
+        self._line.hurry()
         try:
             async with asyncio.timeout(LINE_WAIT_S):
                 await self._line_ready.wait()

@@ -74,7 +74,7 @@ class Connection:
         self.usable = False  # logged in: requests may be sent
 
     async def serve(self) -> ConnectionLost:
-        """Serve until the connection is lost; why it was."""
+        """Serve until the connection is lost; why it was. Closing the link is left to the caller."""
         loss = ConnectionLost("the connection broke")
         name = self._settings.name
         try:
@@ -86,9 +86,6 @@ class Connection:
             losses = [each for each in ended.exceptions if isinstance(each, ConnectionLost)]
             # A refused login decides over the gateway's closing the socket right after it.
             loss = max(losses, key=lambda each: each.rejected, default=loss)
-        finally:
-            self.usable = False
-            await self._link.close(dead=loss.dead)
         return loss
 
     async def request(self, method: str, params: Mapping[str, Any], timeout_s: float) -> jsonrpc.JsonObject:
@@ -124,10 +121,7 @@ class Connection:
             return
         if isinstance(frame, ErrorResponse) and frame.code == jsonrpc.AUTHENTICATION_REQUIRED:
             self._registrar.authenticate_again()
-        if self._link.resolve(frame):
-            # Whoever waits acts on the answer before the next frame, or the end of the connection, is seen.
-            await asyncio.sleep(0)
-        elif not self._is_late_state(frame):
+        if not self._link.resolve(frame) and not self._is_late_state(frame):
             raise ProtocolError("unknown_id", "an answer to a request that is not waiting for one")
 
     def _is_late_state(self, frame: Response | ErrorResponse) -> bool:
@@ -253,4 +247,5 @@ class Connection:
         except GatewayRefused:
             return  # any answer shows that the gateway is there
         except GatewayTimeout:
-            raise ConnectionLost("the gateway does not answer pings any more", dead=True) from None
+            self._link.abort()
+            raise ConnectionLost("the gateway does not answer pings any more") from None

@@ -33,11 +33,9 @@ class ConnectionLost(Exception):  # noqa: N818  how every connection ends
     """Ends one connection, never the line. `detail` says why in half a sentence for a person.
 
     `rejected`: trying again soon is pointless, the gateway does not want these credentials.
-    `dead`: the gateway does not react any more, so that a polite close would only cost time.
     """
 
-    def __init__(self, detail: str, *, rejected: bool = False, dead: bool = False) -> None:
+    def __init__(self, detail: str, *, rejected: bool = False) -> None:
         super().__init__(detail)
         self.detail = detail
         self.rejected = rejected
-        self.dead = dead

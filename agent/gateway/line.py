@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import Counter
 from typing import TYPE_CHECKING, Never
 
 from agent.gateway.backoff import reconnect_delay_s, rejected_delay_s
-from agent.gateway.clock import Clock, LoopClock, sleep
+from agent.gateway.clock import Clock, LoopClock, deadline
 from agent.gateway.connect import open_socket
 from agent.gateway.connection import Connection
 from agent.gateway.dialect import dialect_named
@@ -65,6 +66,7 @@ class GatewayLine:
         self._connection: Connection | None = None
         self._ignored: Counter[str] = Counter()
         self._detail = ""
+        self._hurried = asyncio.Event()
         self._failures = 0
         self._rejections = 0
         self._ready_since_s: float | None = None
@@ -85,14 +87,16 @@ class GatewayLine:
         try:
             while True:
                 self._change(LineState.CONNECTING, f"connecting to {self._settings.host}")
-                try:
-                    loss = await self._connect_and_serve()
-                except ConnectionLost as failure:
-                    loss = failure
-                await sleep(self._clock, self._go_offline(loss))
+                next_try_s = await self._connect_and_serve()
+                await self._rest_until(next_try_s)
         except asyncio.CancelledError:
             self._change(LineState.OFFLINE, "stopped")
             raise
+
+    def hurry(self) -> None:
+        """Somebody waits for this line: try again now, not when the back-off is over. Refused credentials wait on."""
+        if self.state is LineState.OFFLINE:
+            self._hurried.set()
 
     async def invite(self, call_id: str, sdp: str, params: DialogParams, user_agent: str = USER_AGENT) -> None:
         """Place a call; returns when the gateway has taken the INVITE (telnyx-rtc.md 2.3).
@@ -143,12 +147,22 @@ class GatewayLine:
         fields = self._fields(self._dialogs.get(call_id), params)
         await connection.request("info", info_params(self._session.sessid, dtmf, fields), INFO_TIMEOUT_S)
 
-    async def _connect_and_serve(self) -> ConnectionLost:
-        settings = self._settings
-        link = Link(await open_socket(self._session.url(), settings.ca_file, self._clock), self._clock)
+    async def _connect_and_serve(self) -> float:
+        """One connection from its first packet to its last; the time at which to try the next."""
+        try:
+            socket = await open_socket(self._session.url(), self._settings.ca_file, self._clock)
+        except ConnectionLost as failure:
+            return self._go_offline(failure)
+        link = Link(socket, self._clock)
+        try:
+            return self._go_offline(await self._serve(link))
+        finally:
+            await link.close()
+
+    async def _serve(self, link: Link) -> ConnectionLost:
         self._connection = Connection(
             link,
-            settings,
+            self._settings,
             self._session,
             self._dialect,
             self._dialogs,
@@ -164,8 +178,14 @@ class GatewayLine:
             self._connection = None
             self._session.connection_lost(self._clock.now())
 
+    async def _rest_until(self, next_try_s: float) -> None:
+        self._hurried.clear()
+        with contextlib.suppress(TimeoutError):
+            async with deadline(self._clock, max(0.0, next_try_s - self._clock.now())):
+                await self._hurried.wait()
+
     def _go_offline(self, loss: ConnectionLost) -> float:
-        """Tell why there is no connection; the seconds to wait before the next try."""
+        """Tell why there is no connection; the time at which to try again."""
         now_s = self._clock.now()
         if self._ready_since_s is not None and now_s - self._ready_since_s >= STABLE_S:
             self._failures = 0
@@ -178,9 +198,9 @@ class GatewayLine:
             state, delay_s = LineState.OFFLINE, reconnect_delay_s(self._failures, self._rng)
         if loss.detail != self._logged_trouble:  # an outage is one line in the log, however often we try
             self._logged_trouble = loss.detail
-            logger.warning("line %s is %s: %s", self.name, state.value, loss.detail)
+            logger.warning("line %s is %s: %s", self.name, state.value, loss.detail, extra={"line": self.name})
         self._change(state, f"{loss.detail}; next try in {max(1, round(delay_s))} s")
-        return delay_s
+        return now_s + delay_s
 
     def _on_registration(self, state: LineState, detail: str) -> None:
         if state is LineState.READY:
@@ -188,7 +208,7 @@ class GatewayLine:
             self._ready_since_s = self._clock.now()
             self._logged_trouble = ""
             detail = f"logged in at {self._settings.host} as {self._settings.identity}"
-            logger.info("line %s is ready: %s", self.name, detail)
+            logger.info("line %s is ready: %s", self.name, detail, extra={"line": self.name})
         self._change(state, detail)
 
     def _change(self, state: LineState, detail: str) -> None:
@@ -199,7 +219,8 @@ class GatewayLine:
     def _ignore(self, problem: ProtocolError) -> None:
         self._ignored[problem.kind] += 1
         if self._ignored[problem.kind] == 1:
-            logger.warning("line %s: the gateway sent %s; ignored, later ones are only counted", self.name, problem)
+            text = "line %s: the gateway sent %s; ignored, later ones are only counted"
+            logger.warning(text, self.name, problem, extra={"line": self.name})
 
     def _usable_connection(self) -> Connection:
         if self._connection is None or not self._connection.usable:

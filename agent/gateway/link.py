@@ -83,17 +83,20 @@ class Link:
             answer.set_exception(GatewayRefused(frame.code, frame.message))
         return True
 
-    async def close(self, *, dead: bool) -> None:
-        """Release every waiting request with `LineDown` and close: politely, or at once if the gateway is `dead`."""
+    def abort(self) -> None:
+        """Break the connection at once: the gateway does not react, a polite close would only cost time."""
+        self._connection.transport.abort()
+
+    async def close(self) -> None:
+        """Release every waiting request with `LineDown` and close, politely where that is still possible."""
         self._release()
         try:
-            if not dead:
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):  # a full send buffer would block close() for ever
-                    await self._connection.close()
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):  # a full send buffer would block close() for ever
+                await self._connection.close()
         except TimeoutError:
             logger.info("the gateway did not answer the close within %.0f s", CLOSE_TIMEOUT_S)
         finally:
-            self._connection.transport.abort()
+            self.abort()
         await self._connection.wait_closed()
 
     def _release(self) -> None:

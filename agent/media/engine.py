@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 TOTALS_IN_STATS = tuple(name for name in vars(MediaStats()) if name in Totals.__slots__)
 MAX_UNDRAINED_TICKS = 4  # STUN waits no longer than this for its answer, however long the far end's packets are
 MAX_DATAGRAMS_A_DRAIN = 32  # a flood must not keep the sound card waiting; a call brings one every other tick
+FRESH_S = 0.02  # a packet that has waited longer was not alone in the queue, so the queue is emptied
 _RTP_FIRST, _RTP_LAST = 128, 191  # RFC 7983 7
 _DEMULTIPLEXED_LAST = 79  # STUN 0-3, ZRTP, DTLS 20-63, TURN channels 64-79; the rest is nobody's
 _RTCP_FIRST, _RTCP_LAST = 192, 223  # RFC 5761 4
@@ -214,10 +215,13 @@ class Engine:
                 continue
             first = data[0]
             if _RTP_FIRST <= first <= _RTP_LAST:
+                arrival_s = now_s - (queued_s or 0.0)
                 if _RTCP_FIRST <= data[1] <= _RTCP_LAST:
-                    reporter.packet(data, now_s - queued_s)
+                    reporter.packet(data, arrival_s)
                 else:
-                    receiver.packet(data, now_s - queued_s)
+                    receiver.packet(data, arrival_s)
+                    if queued_s is not None and queued_s < FRESH_S and receiver.jitter.has_next:
+                        return  # what is to be played is here: the next look costs as much as this packet did
             elif first <= _DEMULTIPLEXED_LAST:
                 self._forward(data, address)
 

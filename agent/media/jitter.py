@@ -10,7 +10,8 @@ Pure: no clock, no codec, no allocation beyond the packets. The timeline is the 
 due `target_frames` after it came, rounded down to a tick, so an undisturbed stream waits for 1..2 ticks at a target
 of 2 ticks. Gaps are concealed tick by tick, not packet by packet: what is missing at its due time often shows up,
 or can be rebuilt from its successor, one tick later, and then only the rest of the gap is filled. A gap that has been
-concealed is never played again, so a lost packet adds no delay; a late one may, and `_trim` takes that back.
+concealed is never played again, so a lost packet adds no delay; a late one may, and `_trim` takes that back. Where
+packets keep getting lost, one tick of delay is spent to have all of each rebuilt packet instead of its second half.
 
 All lengths are in frames of Opus' 48 kHz RTP clock (RFC 7587), whatever the device's rate.
 """
@@ -25,7 +26,10 @@ from agent.media.rtp import sequence_delta, timestamp_delta
 RING_PACKETS = 64  # 1.28 s at 20 ms; a power of two, so that it divides the sequence numbers
 MAX_MISORDER = 100  # RFC 3550 A.1: further behind, and the stream may have started again
 MAX_EXCESS_S = 0.2  # delay above the target that nobody should sit through, even for a second
+SPAN_TO_CHECK = 4  # packets; fewer than that are no absurd delay, even of 60 ms each
 TRIM_WINDOW_S = 1.0  # for so long every packet must have come early before delay is taken back
+LOSSY = 2.0  # gaps lately, above which FEC is given the time to come whole
+LOSS_FADES = 0.9  # a second: "lately" is the last ten
 STARVED_FRAMES = 28800  # 600 ms: a sender with DTX refreshes its comfort noise every 400 ms (RFC 6716 2.1.9)
 DEFAULT_PACKET_FRAMES = 960  # 20 ms, until the stream shows its own
 
@@ -37,6 +41,10 @@ class Action(Enum):
     PACKET = auto()
     FEC = auto()
     CONCEAL = auto()
+
+
+# An enum's member costs a function call at each look-up in Python 3.11; a global does not.
+SILENCE, PACKET, FEC, CONCEAL = Action
 
 
 class JitterBuffer:
@@ -64,13 +72,19 @@ class JitterBuffer:
         self._fresh = True  # nothing of this stream was played yet
         self._gap = 0  # frames concealed since the last packet that was played
         self._bad_next: int | None = None
+        self._lost_lately = 0.0
         self._least_slack_s = 0.0
-        self._window_ends_s: float | None = None
+        self._window_ends_s = 0.0
 
     @property
     def waiting_frames(self) -> int:
         """Audio that is here and not played yet."""
         return self._count * self.packet_frames
+
+    @property
+    def has_next(self) -> bool:
+        """Whether the packet that is to be played next is here."""
+        return self._playing and bool(self._payloads[self._next % RING_PACKETS])
 
     def put(self, sequence: int, timestamp: int, payload: bytes, arrival_s: float) -> None:
         """One packet as it came: 16 bit sequence number, 32 bit timestamp, Opus payload, monotonic seconds."""
@@ -116,7 +130,8 @@ class JitterBuffer:
         """
         if not self._playing and not self._start(now_s):
             return self._wait()
-        self._trim(now_s)
+        if now_s >= self._window_ends_s or self._span > SPAN_TO_CHECK:
+            self._trim(now_s)
         ahead = self._first_ahead()
         if ahead is None:
             return self._wait()
@@ -141,7 +156,7 @@ class JitterBuffer:
         self._gap = 0
         self._fresh = False
         self._least_slack_s = min(self._least_slack_s, now_s - self._arrivals[slot])
-        return Action.PACKET, payload, 0
+        return PACKET, payload, 0
 
     def _fill(self, slot: int, ahead: int, rest: int) -> tuple[Action, bytes, int]:
         """Before the packet in `slot`, `rest` frames are still to be heard; its FEC holds the last of them."""
@@ -150,21 +165,23 @@ class JitterBuffer:
         if rest > frames:
             chunk = min(self._tick, rest - frames)
             self._gap += chunk
-            return Action.CONCEAL, b"", chunk
+            return CONCEAL, b"", chunk
         self._skip(ahead)
         self._next_timestamp = self._timestamps[slot]
         self.concealed_frames += self._gap
         self._gap = 0
         self.rebuilt += 1
-        return Action.FEC, payload, frames - rest
+        self._lost_lately += 1.0
+        skip = frames - rest
+        return FEC, payload, 0 if skip <= self._tick and self._lost_lately > LOSSY else skip
 
     def _wait(self) -> tuple[Action, bytes, int]:
         """Nothing is due. Whether this is loss, lateness or a pause shows with the next packet."""
         self._gap += self._tick
         if self._fresh or self._gap > STARVED_FRAMES:
             self._playing = False
-            return Action.SILENCE, b"", self._tick
-        return Action.CONCEAL, b"", self._tick
+            return SILENCE, b"", self._tick
+        return CONCEAL, b"", self._tick
 
     def _start(self, now_s: float) -> bool:
         """Begin a talk spurt with the newest packet that is due; older ones would be delay for all of it."""
@@ -196,9 +213,10 @@ class JitterBuffer:
         excess_s = self._span * packet_s - target_s - packet_s
         if excess_s > MAX_EXCESS_S:
             self._leave_out(int(excess_s / packet_s), now_s)
-        elif self._window_ends_s is not None and now_s >= self._window_ends_s:
+        elif now_s >= self._window_ends_s:
             if self._least_slack_s > target_s + packet_s / 2:
                 self._leave_out(int((self._least_slack_s - keep_s) / packet_s), now_s)
+            self._lost_lately *= LOSS_FADES
             self._open_window(now_s)
 
     def _leave_out(self, packets: int, now_s: float) -> None:
@@ -221,7 +239,9 @@ class JitterBuffer:
 
     def _first_ahead(self) -> int | None:
         zero = self._slot_zero()
-        for ahead in range(self._span):
+        if self._payloads[zero]:
+            return 0
+        for ahead in range(1, self._span):
             if self._payloads[(zero + ahead) % RING_PACKETS]:
                 return ahead
         return None

@@ -10,6 +10,7 @@ from math import hypot, log10
 
 FLOOR_DBFS = -127.0  # of digital silence; RFC 6464's lowest level
 STRIDE = 13  # one sample in so many: prime to every rate and frame, so that no tone in use aliases to a constant
+METERED_FRAMES = 5  # one frame in so many is metered: ten a second say as much of a voice as fifty
 _FULL_SCALE_SQUARED = 32768.0**2
 
 
@@ -24,6 +25,14 @@ class LevelMeter:
     def __init__(self) -> None:
         self._sum = 0.0
         self._count = 0
+        self._frames = 0
+
+    def frame(self, samples: memoryview) -> None:
+        """To be called with each frame; meters one in `METERED_FRAMES`."""
+        self._frames += 1
+        if self._frames == METERED_FRAMES:
+            self._frames = 0
+            self.add(samples)
 
     def add(self, samples: memoryview) -> None:
         """`samples` is a memoryview of format "h": int16."""

@@ -70,21 +70,19 @@ def _error(doing: str, code: int) -> OpusError:
     return OpusError(f"{doing}: {library().opus_strerror(code).decode()}")
 
 
-def _frame_sizes() -> tuple[int, ...]:
-    silk, hybrid, celt = (480, 960, 1920, 2880), (480, 960), (120, 240, 480, 960)
-    return silk * 3 + hybrid * 2 + celt * 4
-
-
-_FRAMES_BY_CONFIG = _frame_sizes()
+_SILK, _HYBRID, _CELT = (480, 960, 1920, 2880), (480, 960), (120, 240, 480, 960)
+_FRAMES_BY_CONFIG = _SILK * 3 + _HYBRID * 2 + _CELT * 4
+_FRAMES_BY_TOC = tuple(_FRAMES_BY_CONFIG[toc >> 3] * (1, 2, 2, 0)[toc & 3] for toc in range(256))
 
 
 def packet_frames(packet: bytes) -> int:
     """How much audio a packet holds, in 48 kHz frames, by its first bytes (RFC 6716 3.1); 0 when malformed."""
     if not packet:
         return 0
-    code = packet[0] & 3
-    count = (1, 2, 2, packet[1] & 63 if len(packet) > 1 else 0)[code]
-    frames = _FRAMES_BY_CONFIG[packet[0] >> 3] * count
+    frames = _FRAMES_BY_TOC[packet[0]]
+    if frames or len(packet) < 2:
+        return frames
+    frames = _FRAMES_BY_CONFIG[packet[0] >> 3] * (packet[1] & 63)
     return frames if frames <= MAX_PACKET_FRAMES else 0
 
 

@@ -20,8 +20,8 @@ Address = tuple[str, int] | None
 class Packets(Protocol):
     """What the engine needs of a socket."""
 
-    def receive(self) -> tuple[bytes, Address, float] | None:
-        """The next datagram, its sender and for how many seconds it has been waiting; None when there is none."""
+    def receive(self) -> tuple[bytes, Address, float | None] | None:
+        """The next datagram, its sender and for how many seconds it has waited (None: unknown); None: no more."""
         ...
 
     def send(self, data: bytes) -> None:
@@ -50,17 +50,17 @@ class SocketPackets:
         elif self._socket.family == socket.AF_INET6:
             self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED_FORWARDING)
 
-    def receive(self) -> tuple[bytes, Address, float] | None:
+    def receive(self) -> tuple[bytes, Address, float | None] | None:
         try:
             data, ancillary, _, address = self._receive(MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES)
         except OSError:  # EAGAIN, or an ICMP error of an earlier packet
             return None
-        queued_s = 0.0
+        queued_s = None
         if ancillary:
             seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
             queued_s = time.time() - (seconds + nanoseconds * 1e-9)
             if not 0.0 <= queued_s <= _MAX_QUEUED_S:
-                queued_s = 0.0
+                queued_s = None
         return data, address[:2] if address else None, queued_s
 
     def send(self, data: bytes) -> None:

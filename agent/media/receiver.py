@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.media import rtp
-from agent.media.jitter import Action, JitterBuffer
+from agent.media.jitter import CONCEAL, FEC, PACKET, JitterBuffer
 from agent.media.levels import LevelMeter
 from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, Decoder, OpusError, packet_frames
 from agent.media.reception import Reception
@@ -135,19 +135,19 @@ class Receiver:
         action, payload, frames = self.jitter.pull(now_s)
         skip = 0
         try:
-            if action is Action.PACKET:
+            if action is PACKET:
                 done = self._decoder.decode(payload)
-            elif action is Action.FEC:
+            elif action is FEC:
                 done = self._decoder.decode_fec(payload, packet_frames(payload) // self._scale)
                 skip = frames // self._scale
-            elif action is Action.CONCEAL:
+            elif action is CONCEAL:
                 done = self._decoder.conceal(frames // self._scale)
             else:
                 done = self._be_silent(frames // self._scale)
         except OpusError:  # authenticated, and yet no Opus: the far end's fault, heard as a lost packet
             done = self._decoder.conceal((packet_frames(payload) or self.jitter.packet_frames) // self._scale)
         self._at, self._end = skip * SAMPLE_BYTES, done * SAMPLE_BYTES
-        self.level.add(self._shorts[skip:done])
+        self.level.frame(self._shorts[skip:done])
 
     def _be_silent(self, frames: int) -> int:
         self._samples[: frames * SAMPLE_BYTES] = bytes(frames * SAMPLE_BYTES)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
-from random import random
 
 REPORT_INTERVAL_S = 5.0  # RFC 3550 6.2: the minimum, which two members and one voice never exceed
 FIRST_REPORT_S = 2.5  # half of it before the first report (6.2)
@@ -63,7 +63,8 @@ class Bye:
 
 def interval_s(*, first: bool) -> float:
     """The time until the next report, randomised over 0.5..1.5 so that members do not synchronise (6.3.1)."""
-    return (FIRST_REPORT_S if first else REPORT_INTERVAL_S) * (0.5 + random()) / _COMPENSATION  # noqa: S311
+    chance = int.from_bytes(os.urandom(4)) / 2**32  # the `random` module would lengthen the process's start
+    return (FIRST_REPORT_S if first else REPORT_INTERVAL_S) * (0.5 + chance) / _COMPENSATION
 
 
 def ntp_of(now_s: float) -> int:

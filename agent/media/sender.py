@@ -108,7 +108,7 @@ class Sender:
 
     def _send_frame(self, now_s: float) -> None:
         length = self._encode()
-        self.level.add(self._shorts)
+        self.level.frame(self._shorts)
         timestamp = self.timestamp
         self.timestamp = (timestamp + self._step) & 0xFFFFFFFF
         if self._dtx and length <= UNSENT_BYTES:

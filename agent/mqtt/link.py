@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from agent.mqtt.broker import LinkSettings
 from agent.mqtt.outbox import Message, Outbox
-from agent.mqtt.retry import EndKind, RetryPolicy
+from agent.mqtt.retry import STABLE_S, End, EndKind, RetryPolicy
 from agent.mqtt.session import ONLINE, Session
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,11 @@ class MqttLink:
                 self._outbox.disconnected()
                 delay_s = retry.delay_after(end)
                 state = LinkState.REJECTED if end.kind is EndKind.REJECTED else LinkState.OFFLINE
-                self._become(state, end.reason, f"; next attempt in {delay_s:.0f} s with MQTT {retry.version.label}")
+                self._become(
+                    state,
+                    end.reason + self._hint(end),
+                    f"; next attempt in {delay_s:.0f} s with MQTT {retry.version.label}",
+                )
                 await asyncio.sleep(delay_s)
         finally:
             self._session = None
@@ -133,6 +137,12 @@ class MqttLink:
         logger.error("the broker refuses commands to this device (%s): see its ACL for %s", reason, self._topic_filter)
 
     # ---------------------------------------------------------------------------------------------------------
+
+    def _hint(self, end: End) -> str:
+        """Few brokers say that they ended a connection because the same client id connected again."""
+        if end.kind is EndKind.LOST and end.lasted_s < STABLE_S and self._settings.client_id:
+            return f" (if this repeats: who else has the client id {self._settings.client_id}?)"
+        return ""
 
     def _send(self, message: Message) -> bool:
         message_id = self._session.publish(message) if self._session is not None else None

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import struct
 import threading
 import time
@@ -132,12 +131,8 @@ class Session:
                     client.disconnect()
                     await asyncio.shield(self._ended)
                     return
-        self._abandoned.set()
-        connection = client.socket()
-        if isinstance(connection, socket.socket):  # None while the thread still connects: it will see the flag
-            with contextlib.suppress(OSError):
-                # The plain one even for TLS, whose own shutdown must not run beside the thread's reads.
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        self._abandoned.set()  # the broker does not answer: hang up, and let the will say it
+        if client.socket() is not None:  # a thread that is still connecting sees the flag when that returns
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2 * _LOOP_S):
                     await asyncio.shield(self._ended)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,6 +28,7 @@ OURS = ("agent", "hardware")
 FIELD_OF_EXTRA = {"call": "CALLPOINT_CALL", "line": "CALLPOINT_LINE"}
 _PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}  # syslog(3)
 _DEBUG_PRIORITY = 7
+STDERR_FD = 2
 
 
 class JournalHandler(logging.Handler):
@@ -91,7 +91,7 @@ def configure_logging(level: str | int, environ: Mapping[str, str] | None = None
     Libraries stay at WARNING whatever `level` says: at DEBUG some of them log whole messages, tokens included.
     Raises `ValueError` for an unknown level.
     """
-    in_journal = runs_under_journal(os.environ if environ is None else environ, sys.stderr.fileno())
+    in_journal = runs_under_journal(os.environ if environ is None else environ, STDERR_FD)
     handler: logging.Handler
     if in_journal and journal_send is not None:
         handler = JournalHandler(journal_send)

@@ -90,6 +90,7 @@ class Peer:
         self.prefix = prefix
         self.path = socket.request.path
         self.answers_pings = False
+        self.pings = 0
         self.frames: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._ids = itertools.count(3084)
 
@@ -175,6 +176,7 @@ class Gateway:
         with contextlib.suppress(ConnectionClosed):
             while True:
                 frame = json.loads(await socket.recv())
+                peer.pings += frame.get("method") == self.prefix + "ping"
                 if peer.answers_pings and frame.get("method") == self.prefix + "ping":
                     await peer.reply(frame, {"message": "PONG"})
                 else:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import random
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosedError
 
+from agent.gateway.connection import Connection
+from agent.gateway.dialect import TELNYX
 from agent.gateway.dialog import DialogParams
+from agent.gateway.dialogs import Dialogs
 from agent.gateway.errors import GatewayRefused, LineDown
 from agent.gateway.events import LineState
-from agent.gateway.line_settings import AnonymousLogin
+from agent.gateway.line_settings import AnonymousLogin, LineSettings
+from agent.gateway.link import Link
+from agent.gateway.session import Session
 
 OFFER = "v=0\r\n"
 
@@ -114,6 +123,8 @@ async def test_a_state_under_a_forgotten_id_counts_as_well(bench: Any) -> None:
 
 async def test_losing_the_registration_is_told_and_polled_until_it_is_back(bench: Any) -> None:
     peer = await bench.ready()
+    peer.answers_pings = True
+    await bench.pass_time(peer, 70)  # the minute that a registration may take counts from its loss
     await peer.request("gatewayState", {"state": "UNREGED"})
     await bench.events.state(LineState.REGISTERING)
     with pytest.raises(LineDown, match="UNREGED"):
@@ -197,6 +208,46 @@ async def test_a_gateway_that_closes_right_after_refusing_does_not_hide_the_refu
     assert told.state is LineState.REJECTED
 
 
+async def test_a_refusal_that_arrives_together_with_the_end_is_still_a_refusal(bench: Any) -> None:
+    """The reader finds both at once, without a turn of the loop in between."""
+    socket = _RefusingSocket()
+    link = Link(socket, bench.clock)  # type: ignore[arg-type]  # a stand-in with the four calls that are made
+    line = LineSettings("desk", "ws://gateway", login="a", password="b")
+    connection = Connection(
+        link,
+        line,
+        Session(line, TELNYX),
+        TELNYX,
+        Dialogs(),
+        clock=bench.clock,
+        rng=random.Random(1),
+        emit=bench.events,
+        report=lambda _state, _detail: None,
+        ignore=lambda _problem: None,
+    )
+    loss = await connection.serve()
+    assert (loss.rejected, loss.detail) == (True, "the gateway refused the login: no (-32001)")
+
+
+class _RefusingSocket:
+    """A WebSocket whose gateway refuses the login and is gone."""
+
+    def __init__(self) -> None:
+        self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    async def send(self, text: str) -> None:
+        refusal = {"id": json.loads(text)["id"], "error": {"code": -32001, "message": "no"}}
+        self._inbox.put_nowait(json.dumps(refusal).encode())
+        self._inbox.put_nowait(None)
+
+    async def recv(self, *, decode: bool) -> bytes:
+        assert decode is False
+        data = await self._inbox.get()
+        if data is None:
+            raise ConnectionClosedError(None, None)
+        return data
+
+
 async def test_a_refusal_never_tells_our_password(bench: Any) -> None:
     bench.start()
     peer = await bench.gateway.accept()
@@ -226,6 +277,18 @@ async def test_a_lost_session_is_logged_in_again_on_the_same_connection(bench: A
     await bench.events.state(LineState.READY)
     await bench.call(peer)
     assert bench.gateway.connections == 1
+
+
+async def test_several_requests_refused_for_want_of_a_login_lead_to_one(bench: Any) -> None:
+    peer = await bench.ready()
+    inviting = [bench.spawn(bench.line.invite(call_id, OFFER, DialogParams("bob"))) for call_id in "abc"]
+    invites = [await peer.expect("invite") for _ in inviting]
+    for invite in invites:
+        await peer.fail(invite, -32000, "Authentication Required")
+    await peer.log_in()
+    await bench.events.state(LineState.READY)
+    assert {type(each) for each in await asyncio.gather(*inviting, return_exceptions=True)} == {GatewayRefused}
+    await bench.call(peer)  # the next frame is its INVITE, not another login
 
 
 async def test_a_gateway_that_wants_a_login_again_and_again_is_left_alone_for_a_while(bench: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,7 @@ from agent.calls.reasons import Cause
 from agent.gateway.dialog import DialogParams
 from agent.gateway.errors import LineDown
 from agent.gateway.events import CallsGone, IncomingCall, LineState, RemoteBye
+from agent.gateway.link import Link
 
 SESSID = "12ef7177-1d0a-4572-a5a0-18f0faaaf486"
 TOKEN = "VSDK76fcb3d3bd3d41cb9a91e0b9"
@@ -47,6 +49,17 @@ async def test_a_verto_reconnect_carries_the_session_only(bench: Any) -> None:
     assert peer.path == "/"
     assert login["params"]["sessid"] == SESSID
     assert bench.line.live_calls == {"c"}
+
+
+async def test_somebody_who_waits_cuts_the_back_off_short(bench: Any) -> None:
+    peer = await bench.ready()
+    peer.drop()
+    await bench.events.state(LineState.OFFLINE)
+    bench.line.hurry()
+    await bench.events.state(LineState.CONNECTING)
+    peer = await bench.gateway.accept()
+    await peer.log_in()
+    await bench.events.state(LineState.READY)
 
 
 async def test_the_detail_says_why_and_when_the_next_try_is(bench: Any) -> None:
@@ -201,3 +214,29 @@ async def test_every_state_has_its_sentence_in_order(bench: Any) -> None:
     assert [state for state, _ in told] == [state for state, _ in expected]
     for (_, detail), (_, pattern) in zip(told, expected, strict=True):
         assert re.fullmatch(pattern, detail)
+
+
+async def test_a_line_is_offline_at_once_even_if_the_gateway_is_slow_to_close(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.gateway.link.CLOSE_TIMEOUT_S", 0.1)
+    closed = asyncio.Event()
+    close = Link.close
+
+    async def observed_close(link: Link) -> None:
+        await close(link)
+        closed.set()
+
+    monkeypatch.setattr(Link, "close", observed_close)
+    peer = await bench.ready()
+    await peer.request("punt")
+    peer.socket.transport.pause_reading()  # our close frame finds nobody
+    await bench.events.state(LineState.OFFLINE)
+    assert not closed.is_set()
+    with pytest.raises(LineDown, match="punt"):
+        await bench.line.invite("c", OFFER, BOB)
+    with pytest.raises(LineDown, match="punt"):
+        await bench.line.info("c", "5", BOB)
+    await bench.wait_for_connection()  # a gateway that never closes does not hold the line either
+    assert closed.is_set()
+    peer.drop()

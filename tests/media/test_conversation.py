@@ -72,10 +72,13 @@ def test_five_percent_random_loss_keeps_the_voice(voice: Samples, undisturbed: S
     stats = call.listener.engine.stats(call.now_s)
     assert stats.packets_lost > 3
     assert stats.concealed_frames <= stats.packets_lost
+    likenesses = []
     for probe_s in PROBES_S:
         delay, likeness = delay_frames(voice, heard, probe_s)
-        assert delay == pytest.approx(delay_frames(voice, undisturbed, probe_s)[0], abs=2)
-        assert likeness > 0.65
+        grown = delay - delay_frames(voice, undisturbed, probe_s)[0]
+        assert -2 <= grown <= PERIOD_FRAMES + 2
+        likenesses.append(likeness)
+    assert np.median(likenesses) > 0.8
 
 
 def test_reordered_and_doubled_packets_are_heard_as_if_nothing_happened(voice: Samples, undisturbed: Samples) -> None:

@@ -83,6 +83,18 @@ def test_a_lost_packet_is_half_concealed_and_half_rebuilt_and_adds_no_delay() ->
     assert listener.played[-1] == whole.played[-1]
 
 
+def test_where_packets_keep_getting_lost_a_tick_of_delay_buys_whole_fec() -> None:
+    arrivals = stream(400)
+    for number in range(120, 480, 10):
+        del arrivals[number]
+    listener = Listener()
+    listener.run(arrivals, 800)
+    assert listener.buffer.rebuilt == 36
+    assert listener.buffer.concealed_frames <= 4 * TICK  # of the first few, which were not known to be many
+    tick, _, last = listener.played[-1]
+    assert tick * TICK_S - arrivals[int.from_bytes(last[1:])][0] <= 0.0301
+
+
 def test_reordered_packets_are_played_in_order() -> None:
     arrivals = stream(50)
     arrivals[120], arrivals[121] = [arrivals[121][0] - 0.001], [arrivals[120][0]]

@@ -46,7 +46,7 @@ class Board:
             board.check("mic")
             return plain()
 
-        capture.read = read  # type: ignore[method-assign]  # a device that can be unplugged
+        capture.read = read
         return capture
 
     def open_playback(self, device: str, settings: PcmSettings) -> Playback:
@@ -58,7 +58,7 @@ class Board:
             board.check("speaker")
             plain(samples)
 
-        playback.write = write  # type: ignore[method-assign]  # a device that can be unplugged
+        playback.write = write
         self.speaker = playback
         return playback
 

@@ -1,0 +1,366 @@
+"""Real media processes, real sockets, real SIGKILL; sound devices are files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.media import rtcp, rtp, srtp
+from agent.media.control import MediaError, MediaProcess
+from agent.media.messages import (
+    AudioFailed,
+    AudioOpened,
+    AudioSetup,
+    Datagram,
+    MediaDied,
+    MediaEvent,
+    MediaReady,
+    SrtpKeys,
+    StatsReport,
+    TransportSetup,
+)
+from tests.media.call_model import RATE_HZ, is_rtp, keys, transport
+
+PATIENCE_S = 10.0
+VIRTUAL = AudioSetup("virtual:silence", "virtual:null")
+
+
+def write_tone(path: Path, hertz: float) -> None:
+    time_s = np.arange(RATE_HZ) / RATE_HZ
+    tone = (9000 * np.sin(2 * np.pi * hertz * time_s)).astype(np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
+        file.writeframes(tone.tobytes())
+
+
+def tone_share(samples: np.ndarray, hertz: float) -> float:
+    """How much of the energy lies within 5 Hz of `hertz`."""
+    spectrum = np.abs(np.fft.rfft(samples.astype(float))) ** 2
+    frequency = np.fft.rfftfreq(len(samples), 1 / RATE_HZ)
+    return float(spectrum[abs(frequency - hertz) < 5].sum() / (spectrum.sum() + 1))
+
+
+class Media(MediaProcess):
+    """A media process whose events can be awaited."""
+
+    def __init__(self) -> None:
+        self.events: list[MediaEvent] = []
+        self.changed = asyncio.Condition()
+        super().__init__(self.note)
+
+    def note(self, event: MediaEvent) -> None:
+        self.events.append(event)
+        self._tell = asyncio.get_running_loop().create_task(self.tell())
+
+    async def tell(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def until(self, holds: Callable[[list[MediaEvent]], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S), self.changed:
+            await self.changed.wait_for(lambda: holds(self.events))
+
+    def of(self, kind: type) -> list[MediaEvent]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@asynccontextmanager
+async def running(count: int = 1) -> AsyncIterator[list[Media]]:
+    medias = [Media() for _ in range(count)]
+    tasks = [asyncio.create_task(media.run()) for media in medias]
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            for media in medias:
+                await media.wait_ready()
+        yield medias
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def udp() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    sock.setblocking(False)
+    return sock
+
+
+def towards(side: int, other: socket.socket) -> TransportSetup:
+    plain = transport(side)
+    return TransportSetup(other.getsockname(), keys(side), plain.rtp)
+
+
+class FarEnd:
+    """A stock peer in the test: reads what comes, checks it with sessions that saw everything before."""
+
+    def __init__(self) -> None:
+        self.socket = udp()
+        self.session = srtp.SrtpSession(keys(1), 1001)
+        self.headers: list[tuple[int, ...]] = []
+        self.reports: list[rtcp.Report | rtcp.Bye] = []
+
+    async def hear(self, done: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(PATIENCE_S):
+            while not done():
+                data = await loop.sock_recv(self.socket, 2048)
+                if is_rtp(data):
+                    self.headers.append(rtp.unpack_header(self.session.unprotect(data)))
+                else:
+                    self.reports += rtcp.parse(self.session.unprotect_rtcp(data))
+
+
+async def test_two_processes_hear_each_other_and_again_after_a_kill(tmp_path: Path) -> None:
+    hertz = (440.0, 1000.0)
+    for side in (0, 1):
+        write_tone(tmp_path / f"mic{side}.wav", hertz[side])
+    with udp() as first, udp() as second:
+        sockets = (first, second)
+        async with running(2) as medias:
+            for side, media in enumerate(medias):
+                setup = AudioSetup(f"wav:{tmp_path}/mic{side}.wav", f"wav:{tmp_path}/heard{side}.wav")
+                await media.open_audio(setup, muted=False)
+                await media.connect(towards(side, sockets[1 - side]), sockets[side].fileno())
+            await medias[0].until(lambda events: sum(isinstance(event, StatsReport) for event in events) >= 2)
+            victim = medias[0].pid
+            assert victim is not None
+            before = medias[1].of(StatsReport)[-1]
+            os.kill(victim, signal.SIGKILL)
+            killed_s = time.monotonic()
+            await medias[0].until(lambda events: any(isinstance(event, MediaDied) for event in events))
+            await medias[0].until(lambda events: sum(isinstance(event, AudioOpened) for event in events) == 2)
+            assert time.monotonic() - killed_s < 1.0  # the promise of the module
+            assert medias[0].pid not in {None, victim}
+            count = len(medias[0].of(StatsReport))
+            await medias[0].until(lambda events: sum(isinstance(event, StatsReport) for event in events) >= count + 2)
+            final = [await media.close_audio() for media in medias]
+    assert isinstance(before, StatsReport)
+    assert final[1].packets_received > before.stats.packets_received + 80
+    assert final[1].auth_failures == 0  # no index was used twice, none could not be guessed
+    assert final[1].packets_lost <= 1  # a pause for the far end, not loss
+    assert final[0].packets_sent == pytest.approx(final[1].packets_received, abs=60)
+    for side in (0, 1):
+        with wave.open(str(tmp_path / f"heard{side}.wav")) as file:
+            heard = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+        assert tone_share(heard[-RATE_HZ:], hertz[1 - side]) > 0.9
+
+
+async def test_counters_go_on_after_kills_as_a_stock_peer_sees_them() -> None:
+    far, ours = FarEnd(), udp()
+    async with running() as (media,):
+        await media.open_audio(VIRTUAL, muted=False)
+        await media.connect(towards(0, far.socket), ours.fileno())
+        for kills in (1, 2):
+            count = len(far.headers)
+            await far.hear(lambda count=count: len(far.headers) >= count + 20)
+            assert media.pid is not None
+            os.kill(media.pid, signal.SIGKILL)
+            await media.until(lambda events, kills=kills: len(media.of(MediaReady)) == kills + 1)
+        count = len(far.headers)
+        await far.hear(lambda: len(far.headers) >= count + 20)
+        assert media.restarts == 2
+        await media.close_audio()
+        await far.hear(lambda: rtcp.Bye((1000,)) in far.reports)
+    sequences = [rtp.sequence_delta(header[2], far.headers[0][2]) for header in far.headers]
+    assert sequences == sorted(set(sequences))  # never twice; the peer's SRTP session would have raised, too
+    assert sequences[-1] - sequences[0] <= len(sequences) + 2  # an index may be skipped by a kill, not more
+    markers = [number for number, header in enumerate(far.headers) if header[1] & rtp.MARKER]
+    assert len(markers) == 3
+    assert markers[0] == 0
+    for number in markers[1:]:
+        step = rtp.timestamp_delta(far.headers[number][3], far.headers[number - 1][3])
+        assert 960 <= step < 48000
+    far.socket.close()
+    ours.close()
+
+
+async def test_datagrams_that_are_not_rtp_come_to_the_control_side() -> None:
+    with udp() as ours, udp() as theirs:
+        async with running() as (media,):
+            await media.open_audio(VIRTUAL, muted=True)
+            await media.connect(towards(0, theirs), ours.fileno())
+            theirs.sendto(b"\x00\x01binding", ours.getsockname())
+            await media.until(lambda events: any(isinstance(event, Datagram) for event in events))
+            assert media.of(Datagram) == [Datagram(b"\x00\x01binding", theirs.getsockname())]
+
+
+async def test_a_socketpair_carries_the_call_too() -> None:
+    ours, relay = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    relay.setblocking(False)
+    session = srtp.SrtpSession(keys(1), 1001)
+    with ours, relay:
+        async with running() as (media,):
+            await media.open_audio(VIRTUAL, muted=False)
+            await media.connect(transport(0), ours.fileno())
+            async with asyncio.timeout(PATIENCE_S):
+                data = await asyncio.get_running_loop().sock_recv(relay, 2048)
+            assert rtp.unpack_header(session.unprotect(data))[4] == 1000
+            relay.send(b"\x00\x01binding")
+            await media.until(lambda events: any(isinstance(event, Datagram) for event in events))
+            assert media.of(Datagram) == [Datagram(b"\x00\x01binding", None)]
+
+
+async def test_a_missing_device_is_reported_and_the_call_goes_on() -> None:
+    far = FarEnd()
+    with far.socket, udp() as ours:
+        async with running() as (media,):
+            await media.open_audio(AudioSetup("virtual:nothing", "virtual:null"), muted=False)
+            (failure,) = media.of(AudioFailed)
+            assert isinstance(failure, AudioFailed)
+            assert failure.text.startswith("microphone: ")
+            assert "virtual:nothing" in failure.text
+            await media.connect(towards(0, far.socket), ours.fileno())
+            await far.hear(lambda: len(far.headers) >= 30)
+            assert media.of(AudioOpened) == []
+
+
+async def test_answers_pings_in_and_out_of_a_call_and_a_hung_one_does_not() -> None:
+    async with running() as (media,):
+        await media.ping()
+        await media.open_audio(VIRTUAL, muted=False)
+        await media.ping()
+        assert media.pid is not None
+        os.kill(media.pid, signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            await media.ping()
+        os.kill(media.pid, signal.SIGKILL)
+        await media.until(lambda events: len(media.of(AudioOpened)) == 2)
+        await media.ping()
+
+
+async def test_calls_without_audio_or_with_wrong_keys_are_refused() -> None:
+    async with running() as (media,):
+        with udp() as ours:
+            with pytest.raises(MediaError, match="audio is not open"):
+                await media.connect(transport(0), ours.fileno())
+            with pytest.raises(ValueError, match="44100 Hz"):
+                await media.open_audio(AudioSetup("virtual:silence", "virtual:null", rate_hz=44100), muted=False)
+            await media.open_audio(VIRTUAL, muted=False)
+            short = TransportSetup(None, srtp_keys_too_short(), transport(0).rtp)
+            with pytest.raises(ValueError, match="takes 44 bytes"):
+                await media.connect(short, ours.fileno())
+        assert media.restarts == 0
+
+
+def srtp_keys_too_short() -> SrtpKeys:
+    return SrtpKeys("SRTP_AEAD_AES_256_GCM", b"short", b"short")
+
+
+async def test_calls_follow_each_other_with_their_own_figures() -> None:
+    async with running() as (media,):
+        for _ in range(2):
+            far = FarEnd()
+            with far.socket, udp() as ours:
+                await media.open_audio(VIRTUAL, muted=False)
+                await media.connect(
+                    TransportSetup(far.socket.getsockname(), srtp_keys(far), transport(0).rtp), ours.fileno()
+                )
+                await far.hear(lambda far=far: len(far.headers) >= 15)
+                stats = await media.close_audio()
+            assert 15 <= stats.packets_sent <= 40
+        assert (await media.close_audio()).packets_sent == stats.packets_sent
+
+
+def srtp_keys(far: FarEnd) -> SrtpKeys:
+    """Fresh keys for one call, known to the far end."""
+    ours = SrtpKeys("SRTP_AEAD_AES_256_GCM", os.urandom(44), os.urandom(44))
+    far.session = srtp.SrtpSession(SrtpKeys(ours.profile, tx=ours.rx, rx=ours.tx), 1001)
+    return ours
+
+
+async def test_cancelling_ends_the_process_and_leaves_nothing_open() -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    far = FarEnd()
+    with far.socket, udp() as ours:
+        before, tasks = open_files(), len(asyncio.all_tasks())
+        async with running() as (media,):
+            pid = media.pid
+            await media.open_audio(VIRTUAL, muted=False)
+            await media.connect(towards(0, far.socket), ours.fileno())
+            await far.hear(lambda: len(far.headers) >= 5)
+        await far.hear(lambda: rtcp.Bye((1000,)) in far.reports)
+        await asyncio.sleep(0)
+        assert not Path(f"/proc/{pid}").exists()
+        assert open_files() == before
+        assert len(asyncio.all_tasks()) == tasks
+        assert media.pid is None
+
+
+PARENT = """
+import asyncio, sys
+from agent.media.control import MediaProcess
+from agent.media.messages import AudioSetup
+
+async def main():
+    media = MediaProcess(lambda event: None)
+    task = asyncio.create_task(media.run())
+    await media.wait_ready()
+    if sys.argv[1] == "call":
+        await media.open_audio(AudioSetup("virtual:silence", "virtual:null"), muted=False)
+    print(media.pid, flush=True)
+    await task
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("state", ["idle", "call"])
+async def test_no_orphan_is_left_when_the_daemon_is_killed(state: str) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, state], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(await asyncio.to_thread(parent.stdout.readline))
+    handle = os.pidfd_open(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(handle, gone.set)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await gone.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+async def test_without_a_call_it_sleeps() -> None:
+    async with running() as (media,):
+        await media.open_audio(VIRTUAL, muted=False)
+        await media.close_audio()
+        await media.ping()
+
+        def switches() -> int:
+            lines = Path(f"/proc/{media.pid}/status").read_text().splitlines()
+            return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
+
+        before = switches()
+        await asyncio.sleep(0.5)
+        assert switches() - before <= 2
+
+
+def test_the_process_imports_nothing_of_the_control_side() -> None:
+    script = (
+        "import sys; import agent.media.process, agent.media.sound; "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "pylibsrtp" in loaded
+    assert not {"asyncio", "aiortc", "aioice", "av", "numpy", "logging", "ssl", "pydantic"} & set(loaded)
