@@ -3,10 +3,12 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do $$p -c '
 VENV   := .venv
 PY     := $(VENV)/bin/python
 ARGS   ?=
+# PEP 517, because Debian's pip would build systemd-python and pyalsaaudio the old way, with a warning for each.
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --use-pep517
 .DEFAULT_GOAL := help
 
-# Debian packages, each beside the file that shows it is there. The build needs the first list, `make run` and
-# `make test` take what they can from the second.
+# Debian packages. The build needs the first list. Without the right to install the others `make run` and `make test` go
+# on, having said so: the lab has a broker of its own, and tests that miss something are skipped.
 APT_BUILD := gcc python3-dev python3-venv libasound2-dev libsystemd-dev pkg-config libopus0
 APT_RUN   := mosquitto
 APT_TEST  := mosquitto pulseaudio libasound2-plugins espeak-ng systemd-container systemd
@@ -19,14 +21,17 @@ help:  ## this list
 setup: $(VENV)/.lab  ## system packages, virtual environment, dependencies (run and test do it themselves)
 
 $(VENV)/.lab: pyproject.toml
-	@sh systemd/packages.sh $(APT_BUILD) $(APT_RUN)
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or later found: install one, or name it: make PYTHON=/path/of/python3" >&2; exit 1; }
+	@sh systemd/packages.sh $(APT_BUILD) --optional $(APT_RUN)
+	@echo "setting up $(VENV): fetching and building the dependencies takes a minute or two, once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --editable '.[lab]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.lab
-	@sh systemd/packages.sh $(APT_TEST)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@sh systemd/packages.sh --optional $(APT_TEST)
+	@echo "adding to $(VENV) what the tests need"
+	@$(PIP_INSTALL) --editable '.[test]'
 	@touch $@
 
 setup-test: $(VENV)/.test

@@ -90,7 +90,7 @@ class App:
                 tasks = [group.create_task(part, name=name) for name, part in self._parts()]
                 self.board = await self._open_board()
                 self.switchboard.attach_board(self.board)
-                await self._media.wait_ready()
+                await self._media_ready_or_stop()
                 async with self._control:
                     self.ready.set()
                     self._notifier.ready(f"{self._config.device.id}: idle")
@@ -108,6 +108,15 @@ class App:
                 self.board.close()
         logger.info("stopped")
         return exit_code
+
+    async def _media_ready_or_stop(self) -> None:
+        """A media process that cannot start is tried again for ever; that must not keep us from stopping."""
+        waits = {asyncio.create_task(self._media.wait_ready()), asyncio.create_task(self._stop.wait())}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
         yield "media", self._media.run()

@@ -12,16 +12,17 @@ call. Whatever ends it, `run` sends the BYE that is due, closes the sound device
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from agent.call_steps import StepFailed, Steps
 from agent.calls.call import Call
 from agent.calls.reasons import EndReason, cause_of_reason, reason_of_bye
 from agent.calls.state import CallState, Direction
 from agent.dialing import DialSettings
-from agent.gateway.errors import GatewayRefused, GatewayTimeout, LineDown
+from agent.gateway.errors import GatewayTimeout, LineDown
 from agent.gateway.events import (
     CallsGone,
     Header,
@@ -34,7 +35,7 @@ from agent.gateway.events import (
     RemoteRinging,
 )
 from agent.gateway.line import GatewayLine
-from agent.media.control import MediaError, MediaProcess
+from agent.media.control import MediaProcess
 from agent.media.messages import (
     Datagram,
     MediaDied,
@@ -49,6 +50,7 @@ from agent.rtc.sdp import SdpError
 logger = logging.getLogger(__name__)
 
 LINE_WAIT_S = 10.0  # a press while the line reconnects waits this long before it gives up
+LINE_RETRY_S = 1.0  # meanwhile the line is hurried again so often: no hammering, and the person is there for seconds
 GATEWAY_WAIT_S = 10.0  # an unanswered call whose gateway has gone for longer will not be answered any more
 CONNECT_TIMEOUT_S = 15.0  # from the answer to the keys; beyond it people have hung up
 BYE_GRACE_S = 2.0  # the far end's DTLS good-bye may overtake its BYE on the other connection
@@ -66,15 +68,7 @@ class _Answer:
     """This side picks up."""
 
 
-@dataclass(frozen=True)
-class _StepFailed:
-    """A step of the set-up that ran beside the event loop has failed."""
-
-    reason: EndReason
-    detail: str
-
-
-_Event = LineEvent | PeerEvent | MediaEvent | _Hangup | _Answer | _StepFailed
+_Event = LineEvent | PeerEvent | MediaEvent | _Hangup | _Answer | StepFailed
 
 
 class Conversation:
@@ -105,16 +99,22 @@ class Conversation:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
         self._peer = AudioPeer(dial.peer, self._events.put_nowait)
-        self._steps: set[asyncio.Task[None]] = set()
-        self._invited = call.direction is Direction.INBOUND  # whether the gateway knows the call and is owed a BYE
-        self._owed_bye = True
+        self._steps = Steps(self._events.put_nowait)
+        self._invited = call.direction is Direction.INBOUND  # whether the gateway may know the call
+        self._hung_up = False
         self._sdp_applied = False
         self._connected_s: float | None = None
+        self._counted_s = 0.0  # when the media process last gave figures
         self._line_ready = asyncio.Event()
         self._line_detail = ""
         self._offline_s: float | None = None
         self._lost_s: float | None = None
         self._lost_text = ""
+
+    @property
+    def ending(self) -> bool:
+        """Whether the call has ended or is about to: what is left is to release what it used."""
+        return self._hung_up or self.call.ended
 
     # ---- what others ask of it: each puts one event and returns at once
 
@@ -124,6 +124,7 @@ class Conversation:
 
     def hang_up(self, reason: EndReason | None = None, detail: str = "") -> None:
         """End the call. Without a reason it is told from the state: hung up, cancelled or rejected."""
+        self._hung_up = True
         self._events.put_nowait(_Hangup(reason or self._natural_reason(), detail))
 
     def answer(self) -> None:
@@ -133,6 +134,8 @@ class Conversation:
     async def send_dtmf(self, digits: str) -> None:
         """Send digits by INFO, one message a digit. Raises the gateway's errors."""
         for digit in digits:
+            if self.ending:
+                raise LineDown("the call ended before all digits were sent")
             await self._line.info(self.call.id, digit, self._dial.params)
 
     async def set_muted(self, *, muted: bool) -> None:
@@ -147,7 +150,7 @@ class Conversation:
         """Run the call to its end; when this returns everything it used is released."""
         try:
             if self.call.direction is Direction.OUTBOUND:
-                self._step(self._place(), "place")
+                self._steps.start(self._place, "place")
             else:
                 self._advance(CallState.RINGING)
             while not self.call.ended:
@@ -179,6 +182,9 @@ class Conversation:
         elif self.call.answered_s is not None and self._connected_s is None:
             text = f"no audio path within {CONNECT_TIMEOUT_S:.0f} s of the answer"
             candidates.append((self.call.answered_s + CONNECT_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
+        if self._connected_s is not None:
+            text = f"the media process has been away for {MEDIA_TIMEOUT_S:.0f} s"
+            candidates.append((self._counted_s + MEDIA_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
         if self._offline_s is not None and not self.call.answered:
             text = "the gateway went away before the answer"
             candidates.append((self._offline_s + GATEWAY_WAIT_S, EndReason.GATEWAY_LOST, text))
@@ -186,11 +192,14 @@ class Conversation:
 
     async def _take(self, event: _Event) -> None:
         match event:
-            case _Hangup(reason=reason, detail=detail) | _StepFailed(reason=reason, detail=detail):
+            case _Hangup(reason=reason, detail=detail):
                 self._end(reason, detail)
+            case StepFailed(reason=reason, detail=detail):
+                lost = reason is EndReason.LINE_DOWN and self._invited  # the INVITE or our answer was on its way
+                self._end(EndReason.GATEWAY_LOST if lost else reason, detail)
             case _Answer():
                 if self.call.direction is Direction.INBOUND and self._advance(CallState.ANSWERING):
-                    self._step(self._pick_up(), "pick up")
+                    self._steps.start(self._pick_up, "pick up")
             case Connected() | Failed() | StatsReport() | Datagram() | MediaDied() | MediaReady():
                 self._take_media(event)
             case _:
@@ -198,6 +207,8 @@ class Conversation:
 
     async def _take_signalling(self, event: _Event) -> None:
         match event:
+            case RemoteRinging() | RemoteMedia() | RemoteAnswer() if self.call.direction is Direction.INBOUND:
+                logger.info("the gateway answers a call that it placed itself: ignored", extra={"call": self.call.id})
             case RemoteRinging(headers=headers):
                 self._note_headers(headers)
                 self._advance(CallState.RINGING)
@@ -210,7 +221,6 @@ class Conversation:
             case RemoteBye():
                 self._far_end_ended(event)
             case CallsGone():
-                self._owed_bye = False
                 self._end(EndReason.GATEWAY_LOST, "after the reconnect the gateway did not know the call any more")
             case LineChanged(state=state, detail=detail):
                 self._line_detail = detail
@@ -224,8 +234,8 @@ class Conversation:
         match event:
             case Connected(handover=handover, pair=pair):
                 logger.info("audio path: %s", pair, extra={"call": self.call.id})
-                self._connected_s = self._loop.time()
-                self._step(self._connect_media(handover), "connect media")
+                self._connected_s = self._counted_s = self._loop.time()
+                self._steps.start(lambda: self._connect_media(handover), "connect media")
             case Failed(text=text, was_connected=was_connected):
                 self._lost_text = text
                 if was_connected:
@@ -246,21 +256,30 @@ class Conversation:
 
     async def _place(self) -> None:
         """Everything up to the INVITE's result. The microphone opens beside the gathering, not after it."""
-        await self._wait_for_line()
-        self._step(self._open_audio(), "open audio")
+        give_up_s = self._loop.time() + LINE_WAIT_S
+        await self._wait_for_line(give_up_s)
+        self._steps.start(self._open_audio, "open audio")
         sdp = await self._peer.offer()
+        await self._wait_for_line(give_up_s)  # gathering takes up to a second: time enough to lose it
         self._advance(CallState.REQUESTING)
         self._invited = True
-        await self._line.invite(self.call.id, sdp, self._dial.params)
+        try:
+            await self._line.invite(self.call.id, sdp, self._dial.params)
+        except (LineDown, GatewayTimeout):
+            if self.call.state is CallState.REQUESTING:
+                raise
+            return  # the far end rings or has answered already: the result would have told nothing new
         self._advance(CallState.TRYING)
 
-    async def _wait_for_line(self) -> None:
-        if self._line.state is LineState.READY:
-            return
-        self._line.hurry()
+    async def _wait_for_line(self, give_up_s: float) -> None:
         try:
-            async with asyncio.timeout(LINE_WAIT_S):
-                await self._line_ready.wait()
+            async with asyncio.timeout_at(give_up_s):
+                while self._line.state is not LineState.READY:
+                    self._line.hurry()
+                    self._line_ready.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LINE_RETRY_S):
+                            await self._line_ready.wait()
         except TimeoutError:
             text = f"line {self._line.name} was {self._line.state.value} for {LINE_WAIT_S:.0f} s"
             raise LineDown(f"{text}: {self._line_detail}" if self._line_detail else text) from None
@@ -268,7 +287,7 @@ class Conversation:
     async def _pick_up(self) -> None:
         if self._offer is None:
             raise SdpError("the caller's INVITE had no session description")
-        self._step(self._open_audio(), "open audio")
+        self._steps.start(self._open_audio, "open audio")
         sdp = await self._peer.answer(self._offer)
         self._sdp_applied = True
         await self._line.answer(self.call.id, sdp, self._dial.params)
@@ -307,7 +326,6 @@ class Conversation:
     # ---- ending
 
     def _far_end_ended(self, bye: RemoteBye) -> None:
-        self._owed_bye = False
         self._note_headers(bye.headers)
         reason = reason_of_bye(bye.cause_code, bye.sip_code, answered=self.call.answered)
         if self.call.direction is Direction.INBOUND and not self.call.answered:
@@ -322,6 +340,7 @@ class Conversation:
 
     def _take_stats(self, stats: MediaStats) -> None:
         self.stats = stats
+        self._counted_s = self._loop.time()
         silent_s = stats.seconds_since_packet
         if silent_s is None and self._connected_s is not None:
             silent_s = self._loop.time() - self._connected_s
@@ -342,15 +361,16 @@ class Conversation:
             self._on_change(self)
 
     async def _release(self) -> None:
-        for step in list(self._steps):
-            step.cancel()
-        await asyncio.gather(*self._steps, return_exceptions=True)
-        # At once, not one after the other: a gateway slow to take the BYE must not keep the microphone open.
-        await asyncio.gather(self._close_audio(), self._say_bye())
-        await self._peer.close()
+        await self._steps.cancel()
+        try:
+            # At once, not one after the other: a gateway slow to take the BYE must not keep the microphone open.
+            await asyncio.gather(self._close_audio(), self._say_bye())
+        finally:
+            await self._peer.close()
 
     async def _say_bye(self) -> None:
-        if self._invited and self._owed_bye and self.call.reason is not None:
+        """The line knows whether a BYE is due: it has none for a call that the gateway ended, refused or forgot."""
+        if self._invited and self.call.reason is not None:
             await self._line.bye(self.call.id, cause_of_reason(self.call.reason), self._dial.params)
 
     async def _close_audio(self) -> None:
@@ -370,27 +390,6 @@ class Conversation:
     def _note_headers(self, headers: tuple[Header, ...]) -> None:
         if headers:
             self.headers = headers
-
-    def _step(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run a part of the set-up beside the event queue; its failure comes back as an event."""
-        task = asyncio.create_task(self._guard(work), name=f"call.{name}")
-        self._steps.add(task)
-        task.add_done_callback(self._steps.discard)
-
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except LineDown as error:
-            self._events.put_nowait(_StepFailed(EndReason.LINE_DOWN, str(error)))
-        except GatewayTimeout as error:
-            self._events.put_nowait(_StepFailed(EndReason.SIGNALLING_TIMEOUT, str(error)))
-        except GatewayRefused as error:
-            self._owed_bye = False
-            self._events.put_nowait(_StepFailed(EndReason.GATEWAY_ERROR, str(error)))
-        except (SdpError, MediaError) as error:
-            self._events.put_nowait(_StepFailed(EndReason.MEDIA_FAILED, str(error)))
-        except OSError as error:
-            self._events.put_nowait(_StepFailed(EndReason.MEDIA_FAILED, f"no socket for audio: {error}"))
 
 
 _DEADLINE_DETAIL = {

@@ -56,8 +56,9 @@ class Switchboard:
         self._media = media
         self._publishers = publishers
         self._board: Board | None = None
-        self._conversation: Conversation | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._conversation: Conversation | None = None  # the newest; those before it are still being released
+        self._running: dict[Conversation, asyncio.Task[None]] = {}
+        self._placed_by: str | None = None  # the button that placed the newest call
         self._shown: dict[str, CallState] = {}  # the last published state of each call
         self._last_call: dict[str, Any] | None = None
         self._line_detail: dict[str, str] = {}
@@ -77,13 +78,13 @@ class Switchboard:
         self._publish("button", {"button": name, "action": event.value})
         button = self._dialling.config.buttons[name]
         if event is ButtonEvent.PRESSED:
-            if self._busy() and isinstance(button.press, CallAction):
+            if self._placed_by == name and self._busy() and isinstance(button.press, CallAction):
                 if button.press_again == "hangup":
                     self._hang_up()
                 return
-            self._act(button.press)
+            self._act(name, button.press)
         elif event is ButtonEvent.HELD and button.hold is not None:
-            self._act(button.hold)
+            self._act(name, button.hold)
 
     def on_line_event(self, event: LineEvent) -> None:
         """A message from one of the gateways."""
@@ -117,7 +118,8 @@ class Switchboard:
                 self.publish_state()
             case MediaDied(restarts=restarts):
                 self._publish("media_restarted", {"restarts": restarts})
-        if self._conversation is not None and not isinstance(event, AudioFailed | AudioOpened):
+        # What still comes of a call before belongs to no call any more.
+        if self._conversation is not None and self._conversation.audio_open:
             self._conversation.handle(event)
 
     async def execute(self, command: Command) -> dict[str, Any]:
@@ -141,7 +143,7 @@ class Switchboard:
             case MuteCommand(muted=muted):
                 conversation = self._require_call()
                 wanted = not conversation.muted if muted is None else muted
-                await conversation.set_muted(muted=wanted)
+                await self._mute(conversation, muted=wanted)
                 return {"muted": wanted}
 
     async def stop(self) -> None:
@@ -149,16 +151,16 @@ class Switchboard:
         self._stopping = True
         if self._conversation is not None:
             self._conversation.hang_up(EndReason.SHUTDOWN)
-        pending = [task for task in (self._task, *self._chores) if task is not None]
-        await asyncio.gather(*pending, return_exceptions=True)
+        await asyncio.gather(*self._running.values(), *self._chores, return_exceptions=True)
 
     # ---- what is decided
 
-    def _act(self, action: ButtonAction) -> None:
+    def _act(self, button: str, action: ButtonAction) -> None:
         try:
             match action:
                 case CallAction(target=target):
                     self._place(self._dialling.of_target(target))
+                    self._placed_by = button
                 case "hangup":
                     self._hang_up()
                 case "answer":
@@ -166,14 +168,14 @@ class Switchboard:
                         self._conversation.answer()
                 case "mute":
                     if self._conversation is not None:
-                        self._chore(self._conversation.set_muted(muted=not self._conversation.muted))
+                        self._chore(self._mute(self._conversation, muted=not self._conversation.muted))
         except CommandError as error:
-            logger.warning("button: %s", error)
+            logger.warning("button %s: %s", button, error)
 
     def _place(self, dial: DialSettings) -> Call:
         if self._stopping:
             raise CommandError("command/call: the device is shutting down")
-        if self._conversation is not None:
+        if self._busy():
             raise CommandError("command/call: a call is going on; hang up first")
         call = Call(
             id=dial.call_id or str(uuid.uuid4()),
@@ -188,7 +190,7 @@ class Switchboard:
         return call
 
     def _ring(self, incoming: IncomingCall) -> None:
-        if self._conversation is not None or self._stopping:
+        if self._busy() or self._stopping:
             logger.info("busy: refusing a call from %s", incoming.caller_number or "an unknown number")
             line = self._lines[incoming.line]
             self._chore(line.bye(incoming.call_id, cause_of_reason(EndReason.BUSY)))
@@ -215,23 +217,33 @@ class Switchboard:
         self._start(conversation)
 
     def _start(self, conversation: Conversation) -> None:
-        self._conversation = conversation
-        self._task = asyncio.create_task(self._run(conversation), name=f"call.{conversation.call.id}")
+        before = set(self._running.values())
+        self._conversation, self._placed_by = conversation, None
+        task = asyncio.create_task(self._run(conversation, before), name=f"call.{conversation.call.id}")
+        self._running[conversation] = task
         self._on_change(conversation)
 
-    async def _run(self, conversation: Conversation) -> None:
+    async def _run(self, conversation: Conversation, before: set[asyncio.Task[None]]) -> None:
         try:
+            if before:  # hung up, but the sound devices, or a gateway slow to take the BYE, are not done with it
+                await asyncio.wait(before)
             await conversation.run()
         finally:
             self._last_call = describe(conversation)
             self._shown.pop(conversation.call.id, None)
-            self._conversation = self._task = None
+            del self._running[conversation]
+            if self._conversation is conversation:
+                self._conversation = None
             self._publish("call_ended", {"call": self._last_call})
             self.publish_state()
 
     def _hang_up(self) -> None:
         if self._conversation is not None:
             self._conversation.hang_up()
+
+    async def _mute(self, conversation: Conversation, *, muted: bool) -> None:
+        await conversation.set_muted(muted=muted)
+        self.publish_state()
 
     async def _send_dtmf(self, digits: str) -> None:
         conversation = self._require_call()
@@ -255,7 +267,7 @@ class Switchboard:
                 name: {"state": line.state.value, "detail": self._line_detail.get(name, "")}
                 for name, line in self._lines.items()
             },
-            "microphone_open": bool(conversation and conversation.audio_open),
+            "microphone_open": any(each.audio_open for each in self._running),
             "muted": bool(conversation and conversation.muted),
             "audio_problem": self._audio_problem,
         }
@@ -302,10 +314,10 @@ class Switchboard:
     # ---- small tools
 
     def _busy(self) -> bool:
-        return self._conversation is not None
+        return self._conversation is not None and not self._conversation.ending
 
     def _require_call(self) -> Conversation:
-        if self._conversation is None:
+        if self._conversation is None or self._conversation.ending:
             raise CommandError("there is no call")
         return self._conversation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -53,8 +54,12 @@ class WavRecorder:
         try:
             self._file: io.FileIO = io.FileIO(str(path), "w")
         except OSError as error:
-            raise PcmError(error.errno, f"WAV file {str(path)!r} cannot be written: {error.strerror}") from None
-        self._file.write(self._header())
+            raise self._failed(error) from None
+        try:
+            self._file.write(self._header())
+        except OSError as error:
+            self._file.close()
+            raise self._failed(error) from None
 
     def write(self, samples: bytes) -> None:
         self._pending += samples
@@ -67,13 +72,18 @@ class WavRecorder:
             self._data_bytes += os.write(self._file.fileno(), self._pending)
             os.pwrite(self._file.fileno(), self._header(), 0)
         except OSError as error:
-            raise PcmError(error.errno, f"WAV file {self._path!r} cannot be written: {error.strerror}") from None
+            raise self._failed(error) from None
         self._pending.clear()
 
     def close(self) -> None:
+        """Never raises: what does not fit any more is lost, and a device that has failed is closed again."""
         if not self._file.closed:
-            self.flush()
+            with contextlib.suppress(PcmError):
+                self.flush()
             self._file.close()
+
+    def _failed(self, error: OSError) -> PcmError:
+        return PcmError(error.errno, f"WAV file {self._path!r} cannot be written: {error.strerror}")
 
     def _header(self) -> bytes:
         riff_bytes = HEADER.size - 8 + self._data_bytes

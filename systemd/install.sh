@@ -48,7 +48,7 @@ fi
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 for part in pyproject.toml README.md LICENSE agent hardware; do cp -R "$source/$part" "$copy/"; done
-"$home/venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$copy" ||
+"$home/venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --upgrade "$copy" ||
     fail "pip could not install the program (see above); is the network up, is the disk full?"
 ln -sfn "$home/venv/bin/callpoint" /usr/local/bin/callpoint
 

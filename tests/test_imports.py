@@ -18,7 +18,7 @@ FLOORS = [
     {"agent.calls"},
     {"agent.media", "agent.rtc"},
     {"agent.service", "agent.gateway", "agent.mqtt"},
-    {"agent.dialing"},
+    {"agent.dialing", "agent.call_steps"},
     {"agent.conversation"},
     {"agent.switchboard"},
     {"agent.app"},

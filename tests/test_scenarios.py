@@ -261,6 +261,7 @@ async def test_digits_and_options_reach_the_gateway(door: Device, gateway: LabGa
 async def test_the_button_calls_and_a_second_press_hangs_up_as_configured(door: Device, gateway: LabGateway) -> None:
     await door.press("bell")
     await door.call_state("active")
+    await door.event("button", action="released")
     await door.press("bell")
     call = await door.ended()
     assert (call["reason"], call["target"]) == ("local_hangup", "reception")
@@ -296,7 +297,9 @@ async def test_the_microphone_is_open_in_a_call_only_and_a_muted_one_is_silent_a
         await door.until(lambda: any(f["packets_sent"] > 100 for f in door.figures))
         assert door.app.switchboard.snapshot()["microphone_open"]
         assert np.abs(far_end.heard.samples).max() < 10
+        assert door.states[-1]["muted"]
         assert await door.command("mute", muted=False) == {"muted": False}
+        assert not door.states[-1]["muted"]
         sent = door.figures[-1]["packets_sent"]
         await door.until(lambda: door.figures[-1]["packets_sent"] > sent + 100)
         assert np.abs(far_end.heard.samples[-voice.RATE_HZ :]).max() > 1000

@@ -74,6 +74,15 @@ _MODELS: dict[str, type[CallCommand | HangupCommand | AnswerCommand | DtmfComman
 }
 VERBS = tuple(_MODELS)
 _BARE_FIELD = {"call": "target", "dtmf": "digits"}  # a payload that is just a word means this field
+_EXPECTED = {
+    "transaction": "text of at most 128 characters",
+    "target": "the name of a target in the config",
+    "destinationNumber": "text such as +12345678900",
+    "line": "the name of a line in the config",
+    "options": 'an object with call options, such as {"timeoutSecs": 20}',
+    "digits": '1 to 32 of 0-9, A-D, "*" and "#"',
+    "muted": "true or false",
+}
 
 
 def parse_command(verb: str, payload: bytes | str | Mapping[str, Any]) -> Command:
@@ -91,7 +100,7 @@ def parse_command(verb: str, payload: bytes | str | Mapping[str, Any]) -> Comman
     try:
         command = model.model_validate(fields)
     except ValidationError as error:
-        raise CommandError(f"command/{verb}: {_first_sentence(error)}") from None
+        raise CommandError(f"command/{verb}: {_first_sentence(error, model)}") from None
     if isinstance(command, CallCommand) and (command.target is None) == (command.destination is None):
         raise CommandError("command/call: expected either target (a name from the config) or destinationNumber")
     return command
@@ -117,12 +126,17 @@ def _fields_of_text(verb: str, payload: bytes | str) -> dict[str, Any]:
         return {"muted": text.lower() in {"on", "true"}}
     if verb in _BARE_FIELD and not text.startswith("["):
         return {_BARE_FIELD[verb]: text.strip('"')}
-    raise CommandError(f"command/{verb}: expected a JSON object or nothing as payload")
+    bare = '"on", "off", ' if verb == "mute" else ""
+    raise CommandError(f"command/{verb}: expected {bare}a JSON object or nothing as payload")
 
 
-def _first_sentence(error: ValidationError) -> str:
+def _first_sentence(error: ValidationError, model: type[_Command]) -> str:
     problem = error.errors(include_url=False, include_input=False)[0]
-    path = ".".join(str(part) for part in problem["loc"]) or "payload"
+    field = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
-        return f"{path}: unknown field"
-    return f"{path}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+        names = (known.alias or name for name, known in model.model_fields.items() if name != "verb")
+        return f"{field}: unknown field, expected one of {', '.join(sorted(names))}"
+    # Both spellings of an aliased field are accepted; the table knows it by the one on the wire.
+    known = model.model_fields.get(field)
+    expected = _EXPECTED[(known.alias if known else None) or field]
+    return f"{field}: missing, expected {expected}" if problem["type"] == "missing" else f"{field}: expected {expected}"

@@ -13,7 +13,7 @@ EventType = Literal[
     "message",  # {"call_id", "text"} received from the far end
     "line_state",  # {"line", "state", "detail"}
     "audio_failed",  # {"detail"}: a sound device is missing or broken; it is retried
-    "audio_opened",  # {"capture_rate_hz", "playback_rate_hz"}
+    "audio_opened",  # {"rate_hz", "period_frames"}
     "media_restarted",  # {"restarts"}: the media process died and is back
 ]
 

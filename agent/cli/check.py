@@ -20,7 +20,8 @@ from agent.settings.show import masked, notes
 def check(file: Path, *, show: bool, no_secrets: bool) -> None:
     """Check a config and say what is noteworthy about it.
 
-    All errors are listed at once, each with its path in the file, what was expected and the nearest known name.
+    FILE is /etc/callpoint/callpoint.toml unless you name another. All errors are listed at once, each with its path
+    in the file, what was expected and the nearest known name.
     """
     try:
         config = load_config(file, resolve_secrets=not no_secrets)

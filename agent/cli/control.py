@@ -46,7 +46,7 @@ def find_socket() -> Path:
     Raises `ControlError` when there is none, or more than one to choose from.
     """
     folders = [Path(os.environ.get("XDG_RUNTIME_DIR", "/nowhere")), Path(f"/tmp/callpoint-{os.getuid()}")]  # noqa: S108
-    found = [SERVICE_SOCKET] if SERVICE_SOCKET.exists() else []
+    found = [SERVICE_SOCKET] if _may_exist(SERVICE_SOCKET) else []
     found += [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("callpoint-*.sock"))]
     if not found:
         raise ControlError(
@@ -55,3 +55,11 @@ def find_socket() -> Path:
     if len(found) > 1:
         raise ControlError(f"several daemons run here, choose one with --socket: {', '.join(map(str, found))}")
     return found[0]
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether there is something, or a folder that is not for us hides it: connecting then says which group to join."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True

@@ -82,6 +82,9 @@ class Connection:
                 tasks.create_task(self._registrar.run(), name=f"line {name}: registration")
                 tasks.create_task(self._keep_alive(), name=f"line {name}: keepalive")
                 tasks.create_task(self._read(), name=f"line {name}: reader")
+                # Wait inside the group: one that waits at its end when a task fails leaves a request to cancel behind
+                # (Python 3.11), and with it no time-out of the line's task would work any more.
+                await asyncio.get_running_loop().create_future()
         except* (ConnectionLost, LineDown) as ended:
             losses = [each for each in ended.exceptions if isinstance(each, ConnectionLost)]
             # A refused login decides over the gateway's closing the socket right after it.

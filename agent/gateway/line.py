@@ -179,10 +179,10 @@ class GatewayLine:
             self._session.connection_lost(self._clock.now())
 
     async def _rest_until(self, next_try_s: float) -> None:
-        self._hurried.clear()
         with contextlib.suppress(TimeoutError):
             async with deadline(self._clock, max(0.0, next_try_s - self._clock.now())):
                 await self._hurried.wait()
+        self._hurried.clear()
 
     def _go_offline(self, loss: ConnectionLost) -> float:
         """Tell why there is no connection; the time at which to try again."""

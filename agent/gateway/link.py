@@ -90,12 +90,15 @@ class Link:
     async def close(self) -> None:
         """Release every waiting request with `LineDown` and close, politely where that is still possible."""
         self._release()
+        closing = asyncio.create_task(self._connection.close())
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):  # a full send buffer would block close() for ever
-                await self._connection.close()
-        except TimeoutError:
-            logger.info("the gateway did not answer the close within %.0f s", CLOSE_TIMEOUT_S)
+            # A full send buffer would block close() for ever. Not timeout(), which ends in CancelledError where the
+            # task is being cancelled (Python 3.11.2), and not wait_for(), which can lose such a request (3.11).
+            await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT_S)
+            if not closing.done():
+                logger.info("the gateway did not answer the close within %.0f s", CLOSE_TIMEOUT_S)
         finally:
+            closing.cancel()
             self.abort()
         await self._connection.wait_closed()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import sys
 import termios
 import time
@@ -30,13 +31,16 @@ BAR_CELLS = 40
 QUIETEST_DBFS = -60.0  # an empty bar; a quiet room is there about
 LOUD_DBFS = -6.0
 SHOWN_EVENTS = 8
+FRAME_LINES = 4  # border and padding, above and below
+FRAME_CELLS = 6  # the same on both sides
+KEY_GAP = "  "
 DIGITS = "0123456789*#"
 KEYS = (
     ("SPACE", "bell"),
     ("h", "hang up"),
     ("m", "mute"),
-    ("0-9 * #", "digits"),
-    ("i", "ring the device"),
+    ("0-9*#", "digits"),
+    ("i", "be called"),
     ("a", "answer"),
     ("q", "quit"),
 )
@@ -100,8 +104,10 @@ class Console:
         """Show what happens until cancelled."""
         self._lab.daemon.on_event = self._on_event
         say(f"ready: broker at {self._lab.broker.host}:{self._lab.broker.port}, gateway at {self._lab.gateway.url}")
-        say(f"ask the daemon: callpoint status --socket {self._lab.daemon.socket_path}")
-        say("no terminal, so no keys; `callpoint lab --once` places one call and judges it")
+        say("no terminal here, so no screen. From another one:")
+        for command in ("call reception", "status", "hangup"):
+            say(f"  {_program()} {command} --socket {shlex.quote(str(self._lab.daemon.socket_path))}")
+        say("or, for one call with a verdict: make run ARGS=--once")
         await self.quit.wait()
 
     def note(self, text: str) -> None:
@@ -143,18 +149,25 @@ class LiveConsole(Console):
 
     async def show(self) -> None:
         self._lab.daemon.on_event = self._on_event
-        with Live(self._screen(), console=RichConsole(), auto_refresh=False, screen=True) as live:
+        screen = RichConsole()
+        with Live(self._screen(screen), console=screen, auto_refresh=False, screen=True) as live:
             while True:
-                live.update(self._screen(), refresh=True)
+                live.update(self._screen(screen), refresh=True)
                 await asyncio.sleep(1 / REFRESH_HZ)
 
     def note(self, text: str) -> None:
         self._notes = [*self._notes, (time.monotonic(), text)][-SHOWN_EVENTS:]
 
-    def _screen(self) -> RenderableType:
-        keys = Text.assemble(*(part for key, act in KEYS for part in ((key, "bold"), f" {act}   ")), justify="center")
-        parts = Group(self._status(), self._levels(), self._events(), keys)
-        return Panel(parts, title="Callpoint lab", padding=(1, 2))
+    def _screen(self, screen: RichConsole) -> RenderableType:
+        """All of it if it fits; else fewer events, then no levels: the state and the keys come first."""
+        status, levels, keys = self._status(), self._levels(), _keys(screen.width - FRAME_CELLS)
+        room = screen.height - FRAME_LINES - status.row_count - len(keys)
+        parts: list[RenderableType] = [status]
+        if room >= levels.row_count:
+            parts.append(levels)
+            room -= levels.row_count
+        parts.append(self._events(min(room, SHOWN_EVENTS + 2)))
+        return Panel(Group(*parts, *keys), title="Callpoint lab", padding=(1, 2))
 
     def _status(self) -> Table:
         state, figures = self._lab.daemon.state, self._lab.daemon.figures
@@ -194,10 +207,37 @@ class LiveConsole(Console):
             table.add_row("digits received", digits or "none")
         return table
 
-    def _events(self) -> Group:
-        lines = [f"{at_s - self._start_s:7.1f} s  {text}" for at_s, text in self._notes]
-        lines += [""] * (SHOWN_EVENTS - len(lines))
-        return Group(Text(""), *(Text(line, style="dim", no_wrap=True) for line in lines), Text(""))
+    def _events(self, room: int) -> Group:
+        """The newest events between two empty lines, `room` lines in all."""
+        if room < 3:
+            return Group(*[Text("")] * room)
+        lines = [f"{at_s - self._start_s:7.1f} s  {text}" for at_s, text in self._notes][-(room - 2) :]
+        lines += [""] * (room - 2 - len(lines))
+        return Group(
+            Text(""), *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines), Text("")
+        )
+
+
+def _keys(width: int) -> list[Text]:
+    """The keys, in as few lines as hold them; no key is parted from what it does."""
+    lines: list[Text] = []
+    for key, act in KEYS:
+        pair = Text.assemble((key, "bold"), f" {act}")
+        if lines and len(lines[-1]) + len(KEY_GAP) + len(pair) <= width:
+            lines[-1].append(KEY_GAP).append_text(pair)
+        else:
+            lines.append(pair)
+    for line in lines:
+        line.justify = "center"
+    return lines
+
+
+def _program() -> str:
+    """The `callpoint` command of this installation, as one types it from here."""
+    program = Path(sys.executable).with_name("callpoint")
+    with contextlib.suppress(ValueError):
+        program = program.relative_to(Path.cwd())
+    return shlex.quote(str(program))
 
 
 def bar(level_dbfs: float) -> Text:
@@ -227,7 +267,8 @@ def _single_keys() -> Iterator[None]:
         tty.setcbreak(descriptor)
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the window was closed: there is no terminal any more
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 @contextmanager
@@ -254,6 +295,6 @@ def _keys_to(console: Console) -> Iterator[None]:
 
 def _grid() -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right", style="cyan", min_width=18)
-    table.add_column()
+    table.add_column(justify="right", style="cyan", min_width=17, no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
     return table

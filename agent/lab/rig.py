@@ -16,6 +16,7 @@ from agent.lab.far_end import FarEnd, FarEndStyle
 from agent.lab.gateway import LabGateway
 from agent.lab.routes import ECHO_NUMBER
 from agent.lab.voice import Samples
+from agent.settings.toml_text import value_text
 
 LOGIN = "lab"
 PASSWORD_VARIABLE = "CALLPOINT_LAB_PASSWORD"  # noqa: S105 - the variable's name
@@ -119,15 +120,16 @@ gpio = 27
 kind = "virtual"
 
 [audio]
-capture = "{sounds.capture}"
-playback = "{sounds.playback}"
+profile = "{"auto" if sounds.sound_card else "virtual"}"
+capture = {value_text(sounds.capture)}
+playback = {value_text(sounds.playback)}
 
 [mqtt]
 host = "{broker.host}"
 port = {broker.port}
 
 [service]
-control_socket = "{control_socket}"
+control_socket = {value_text(str(control_socket))}
 """
 
 

@@ -31,6 +31,7 @@ RING_S = 1.5  # so that a person sees it ring
 ANSWER_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 10.0
 EXIT_INTERRUPTED = 130  # what shells report for Ctrl-C
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, kill, the closed window
 SOUND_CARDS = Path("/proc/asound/cards")
 FAR_END = "far-end.wav"
 ECHO_MARGIN_S = 0.3  # past the end of the greeting: the way of the first echoed packets
@@ -53,6 +54,7 @@ async def run_lab(*, once: bool, seconds: float | None, keep: Path) -> int:
                     if once:
                         return await _one_call(lab, seconds or TALK_S)
                     await _attended(lab, seconds)
+                    say(f"recordings and logs are in {keep}")
                     return 0
             except asyncio.CancelledError:
                 if not stopped.is_set():
@@ -66,7 +68,7 @@ async def run_lab(*, once: bool, seconds: float | None, keep: Path) -> int:
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[asyncio.Event]:
-    """Let SIGINT and SIGTERM cancel this task: the daemon is a session of its own and would live on otherwise."""
+    """Let signals cancel this task: the daemon is a session of its own and would live on otherwise."""
     loop, task, stopped = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
 
     def stop() -> None:
@@ -74,12 +76,12 @@ def _stopped_by_signals() -> Iterator[asyncio.Event]:
             stopped.set()
             task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop)
     try:
         yield stopped
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)
 
 
@@ -106,11 +108,13 @@ async def _attended(lab: Lab, seconds: float | None) -> None:
     """Show what happens and do what the keys say."""
     async with open_console(lab) as console:
         showing = asyncio.create_task(console.show(), name="lab console")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await console.quit.wait()
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await console.quit.wait()
+        finally:  # also when interrupted: the screen goes back to what it was before anything else is said
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
 
 
 async def judge(lab: Lab, pressed_s: float, answered_s: float | None) -> CallReport:

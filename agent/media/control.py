@@ -114,6 +114,7 @@ class MediaProcess:
             raise ValueError(f"audio.rate_hz: Opus cannot take {setup.rate_hz} Hz; use one of {rates}")
         self._forget_call()
         call = self._call = _Call(setup, muted)
+        self._heard_s = time.monotonic()  # without a call there was nothing to say: it has not hung
         self._stats = MediaStats()
         try:
             await self._ask("opened", call.open_message)
@@ -184,9 +185,10 @@ class MediaProcess:
                 if not self._gone.is_set():
                     with contextlib.suppress(OSError):
                         ours.shutdown(socket.SHUT_WR)  # the process says BYE, ends, and closes its side
+                    # wait_for and not timeout(): this task is being cancelled, and there the latter ends in
+                    # CancelledError on Python 3.11.2, the one of Raspberry Pi OS bookworm.
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(STOP_S):
-                            await self._gone.wait()
+                        await asyncio.wait_for(self._gone.wait(), STOP_S)
                 loop.remove_reader(ours)
                 process.kill()  # no effect on one that has ended by itself
                 process.wait()
@@ -204,14 +206,19 @@ class MediaProcess:
 
     async def _watch(self) -> None:
         """Until the process is gone; one that hangs in a call is made to go."""
+        left_s = STALL_S
         while not self._gone.is_set():
             try:
-                async with asyncio.timeout(STALL_S):
+                async with asyncio.timeout(left_s):
                     await self._gone.wait()
             except TimeoutError:
-                if self._call is not None and time.monotonic() - self._heard_s > STALL_S and self.pid:
+                left_s = STALL_S
+                if self._call is not None:
+                    left_s -= time.monotonic() - self._heard_s
+                if left_s <= 0 and self.pid:
                     logger.error("the audio thread has hung for %.0f s: replacing it", STALL_S)
                     os.kill(self.pid, 9)
+                    left_s = STALL_S
 
     def _read(self, ours: socket.socket) -> None:
         for _ in range(MAX_MESSAGES_A_TURN):
@@ -271,8 +278,7 @@ class MediaProcess:
         try:
             if self._ready.is_set():
                 self._send(message(), fd)
-            async with asyncio.timeout(timeout_s):
-                return await future
+            return await asyncio.wait_for(future, timeout_s)  # also works in a task that is being cancelled
         finally:
             if self._replies.get(reply) is future:
                 del self._replies[reply]

@@ -1,7 +1,8 @@
 """Counters that outlive the media process: one page of shared memory, made by the control process.
 
-They are written before each packet leaves, with stores that a SIGKILL cannot tear (native 64 bit integers), so a
-process started in the dead one's place knows which SRTP indexes are used up and where the RTP clock stands.
+They are written before each packet leaves, so a process started in the dead one's place knows which SRTP indexes are
+used up and where the RTP clock stands. Each of them is one aligned 64 bit store, which a SIGKILL cannot tear;
+`struct.pack_into` would fill its place with zeros first, and a process killed then would seem to have sent nothing.
 No key is in here; `key_id` only tells whether a position belongs to the keys at hand.
 """
 
@@ -15,12 +16,13 @@ from dataclasses import dataclass, fields
 PAGE_BYTES = mmap.PAGESIZE
 KEY_ID_BYTES = 8
 
-_OWNER = struct.Struct("=8sQ")  # key id, our SSRC
-_TX = struct.Struct("=QQQ")  # next index, its RTP timestamp, monotonic ns
-_REPORTS = struct.Struct("=Q")
-_RX = struct.Struct("=QQ")  # SSRC + 1 (0: none), highest index
-_AT_OWNER, _AT_TX, _AT_REPORTS, _AT_RX, _AT_TOTALS = 0, 64, 128, 192, 256  # a cache line each
-_NOBODY = bytes(KEY_ID_BYTES)
+# Places in the page, counted in 64 bit words: a cache line (8 words) for each that is written on its own.
+_KEY_ID, _SSRC = 0, 1
+_TX_INDEX, _TX_TIMESTAMP, _TX_NS = 8, 9, 10
+_REPORTS = 16
+_RX_INDEX, _RX_SOURCE = 24, 25  # the source is SSRC + 1; 0: none
+_AT_TOTALS = 256  # in bytes
+_NOBODY = 0
 
 
 @dataclass(slots=True)
@@ -57,44 +59,55 @@ class Counters:
 
     def __init__(self, fd: int) -> None:
         self._page = mmap.mmap(fd, PAGE_BYTES)
+        self._words = memoryview(self._page).cast("Q")
 
-    def begin(self, key_id: bytes, ssrc: int) -> None:
-        """Give the page to new keys: every index starts anew."""
-        page = self._page
-        page[_AT_OWNER : _AT_OWNER + KEY_ID_BYTES] = _NOBODY  # until all is in place a restart must not continue
-        _TX.pack_into(page, _AT_TX, 0, 0, 0)
-        _REPORTS.pack_into(page, _AT_REPORTS, 0)
-        _RX.pack_into(page, _AT_RX, 0, 0)
-        _OWNER.pack_into(page, _AT_OWNER, key_id, ssrc)
+    def begin(self, key_id: bytes, ssrc: int, index: int, timestamp: int, now_ns: int) -> None:
+        """Give the page to new keys, whose first packet will have `index` and `timestamp`."""
+        words = self._words
+        words[_KEY_ID] = _NOBODY  # until all is in place a restart must not continue
+        self.packet_leaves(index, timestamp, now_ns)
+        words[_REPORTS] = 0
+        words[_RX_SOURCE] = 0
+        words[_SSRC] = ssrc
+        words[_KEY_ID] = int.from_bytes(key_id)
 
     def belongs_to(self, key_id: bytes, ssrc: int) -> bool:
-        """Whether these keys have been used with this SSRC before, so that a session must continue."""
-        owner = _OWNER.unpack_from(self._page, _AT_OWNER)
-        return bool(owner == (key_id, ssrc) and self.next_packet()[0])
+        """Whether these keys have been taken into use with this SSRC before, so that a session must continue."""
+        owner = self._words[_KEY_ID]
+        return owner != _NOBODY and owner == int.from_bytes(key_id) and self._words[_SSRC] == ssrc
 
     def packet_leaves(self, next_index: int, next_timestamp: int, now_ns: int) -> None:
-        """To be called before the packet in front of `next_index` is sent."""
-        _TX.pack_into(self._page, _AT_TX, next_index, next_timestamp, now_ns)
+        """To be called before the packet in front of `next_index` is sent. The index first: it must never be behind."""
+        words = self._words
+        words[_TX_INDEX] = next_index
+        words[_TX_TIMESTAMP] = next_timestamp
+        words[_TX_NS] = now_ns
 
     def next_packet(self) -> tuple[int, int, int]:
         """Index and RTP timestamp of the next packet, and the monotonic ns at which that was written."""
-        index, timestamp, now_ns = _TX.unpack_from(self._page, _AT_TX)
-        return index, timestamp, now_ns
+        words = self._words
+        return words[_TX_INDEX], words[_TX_TIMESTAMP], words[_TX_NS]
 
     def report_leaves(self, reports: int) -> None:
         """To be called before an SRTCP packet is sent: how many have left, this one included."""
-        _REPORTS.pack_into(self._page, _AT_REPORTS, reports)
+        self._words[_REPORTS] = reports
 
     def reports(self) -> int:
-        return int(_REPORTS.unpack_from(self._page, _AT_REPORTS)[0])
+        return self._words[_REPORTS]
 
     def packet_came(self, ssrc: int, highest_index: int) -> None:
-        _RX.pack_into(self._page, _AT_RX, ssrc + 1, highest_index)
+        words = self._words
+        if words[_RX_SOURCE] != ssrc + 1:
+            words[_RX_SOURCE] = 0  # an index must never stand beside another one's SSRC
+            words[_RX_INDEX] = highest_index
+            words[_RX_SOURCE] = ssrc + 1
+        else:
+            words[_RX_INDEX] = highest_index
 
     def received(self) -> tuple[int | None, int]:
         """SSRC (None before the first packet) and highest index of the stream being received."""
-        ssrc, index = _RX.unpack_from(self._page, _AT_RX)
-        return (ssrc - 1 if ssrc else None), index
+        source = self._words[_RX_SOURCE]
+        return (source - 1 if source else None), self._words[_RX_INDEX]
 
     def save(self, totals: Totals) -> None:
         _TOTALS.pack_into(self._page, _AT_TOTALS, *[getattr(totals, name) for name in _TOTAL_NAMES])
@@ -103,4 +116,5 @@ class Counters:
         return Totals(*_TOTALS.unpack_from(self._page, _AT_TOTALS))
 
     def close(self) -> None:
+        self._words.release()
         self._page.close()

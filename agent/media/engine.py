@@ -119,7 +119,7 @@ class Engine:
         if rx_ssrc is not None:
             receiver.resume(rx_ssrc, rx_index)
         if not resuming:
-            counters.begin(key_id, rtp_setup.ssrc)
+            counters.begin(key_id, rtp_setup.ssrc, position.index, position.timestamp, int(now_s * 1e9))
         self._setup, self._key_id, self._packets = setup, key_id, packets
         self._sender, self._receiver = sender, receiver
         self._reporter = Reporter(

@@ -31,6 +31,8 @@ TRIM_WINDOW_S = 1.0  # for so long every packet must have come early before dela
 LOSSY = 2.0  # gaps lately, above which FEC is given the time to come whole
 LOSS_FADES = 0.9  # a second: "lately" is the last ten
 STARVED_FRAMES = 28800  # 600 ms: a sender with DTX refreshes its comfort noise every 400 ms (RFC 6716 2.1.9)
+GRAIN_FRAMES = 120  # 2.5 ms: libopus conceals in multiples of it
+MAX_CHUNK_FRAMES = 480  # half of the usual packet: what is concealed beyond the gap would be delay
 DEFAULT_PACKET_FRAMES = 960  # 20 ms, until the stream shows its own
 
 
@@ -48,7 +50,8 @@ SILENCE, PACKET, FEC, CONCEAL = Action
 
 
 class JitterBuffer:
-    """One stream of Opus packets. `tick_frames` is the time between two pulls' audio: the device's period.
+    """One stream of Opus packets. `tick_frames` is the device's period: the time between two looks, and what is
+    concealed at once (in multiples of 2.5 ms, 10 ms at most).
 
     Counters: `late` packets came after their place was played, `duplicates` twice; `concealed_frames` (48 kHz
     frames, not packets) were missing when due; `rebuilt` packets came out of FEC, `dropped` were left out to take
@@ -60,6 +63,7 @@ class JitterBuffer:
         self.packet_frames = DEFAULT_PACKET_FRAMES
         self.late = self.duplicates = self.concealed_frames = self.rebuilt = self.dropped = self.restarts = 0
         self._tick = tick_frames
+        self._chunk = min(MAX_CHUNK_FRAMES, -(-tick_frames // GRAIN_FRAMES) * GRAIN_FRAMES)
         self._payloads = [b""] * RING_PACKETS  # b"": nothing there
         self._timestamps = [0] * RING_PACKETS
         self._arrivals = [0.0] * RING_PACKETS
@@ -162,8 +166,8 @@ class JitterBuffer:
         """Before the packet in `slot`, `rest` frames are still to be heard; its FEC holds the last of them."""
         payload = self._payloads[slot]
         frames = packet_frames(payload) or self.packet_frames
-        if rest > frames:
-            chunk = min(self._tick, rest - frames)
+        chunk = min(self._chunk, (rest - frames) // GRAIN_FRAMES * GRAIN_FRAMES)
+        if chunk > 0:
             self._gap += chunk
             return CONCEAL, b"", chunk
         self._skip(ahead)
@@ -172,16 +176,16 @@ class JitterBuffer:
         self._gap = 0
         self.rebuilt += 1
         self._lost_lately += 1.0
-        skip = frames - rest
+        skip = max(0, frames - rest)
         return FEC, payload, 0 if skip <= self._tick and self._lost_lately > LOSSY else skip
 
     def _wait(self) -> tuple[Action, bytes, int]:
         """Nothing is due. Whether this is loss, lateness or a pause shows with the next packet."""
-        self._gap += self._tick
+        self._gap += self._chunk
         if self._fresh or self._gap > STARVED_FRAMES:
             self._playing = False
-            return SILENCE, b"", self._tick
-        return CONCEAL, b"", self._tick
+            return SILENCE, b"", self._chunk
+        return CONCEAL, b"", self._chunk
 
     def _start(self, now_s: float) -> bool:
         """Begin a talk spurt with the newest packet that is due; older ones would be delay for all of it."""

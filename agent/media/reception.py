@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.media.opus import CLOCK_RATE_HZ
 from agent.media.rtp import timestamp_delta
 
+MAX_DROPOUT = 3000  # packets (RFC 3550 A.1): further on, and the sender has started anew; nothing of it was lost
 MAX_TRANSIT_STEP = CLOCK_RATE_HZ  # a second: more is the sender's clock jumping, not the network
 
 
@@ -25,6 +26,8 @@ class Reception:
         """One packet: its extended sequence number, RTP timestamp and arrival on the monotonic clock."""
         self.received += 1
         if index > self.highest:
+            if index - self.highest > MAX_DROPOUT:
+                self._base += index - self.highest - 1
             self.highest = index
         elif index < self._base:
             self._base = index

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from agent.media.messages import AudioSetup
 
 REOPEN_S = 1.0  # a card that was unplugged, or is busy, is tried again this often
+STALE_S = (
+    0.2  # a voice that waited longer in the card's or the sound server's buffer would be delay for all of the call
+)
 MAX_BEHIND_S = 0.1  # the timer clock catches up with a late wake-up, not with a suspended board
 
 
@@ -45,6 +48,7 @@ class Sound:
         self._capture: Capture | None = None
         self._playback: Playback | None = None
         self._capture_reported = self._playback_reported = False
+        self._read_s: float | None = None  # when the microphone gave its last period
         self._fill = FillKeeper(setup.fill_frames, setup.period_frames)
         self._writes_to_check = CHECK_TICKS
         self._retry_s = 0.0
@@ -62,7 +66,7 @@ class Sound:
         """One period of int16 mono: blocks until it is over."""
         if self._capture is not None:
             try:
-                return self._capture.read()
+                return self._read(self._capture)
             except PcmError as error:
                 self._lose_microphone(error)
         return self._timed_silence()
@@ -102,6 +106,29 @@ class Sound:
             self._playback.close()
         self._capture = self._playback = None
 
+    def _read(self, capture: Capture) -> bytes:
+        period = capture.read()
+        now_s = self._monotonic()
+        if self._read_s is not None and now_s - self._read_s > STALE_S:
+            period, now_s = self._newest(capture, period, now_s, now_s - self._read_s)
+        self._read_s = now_s
+        return period
+
+    def _newest(self, capture: Capture, period: bytes, now_s: float, late_s: float) -> tuple[bytes, float]:
+        """After this process stood still: leave out what a sound server has kept meanwhile.
+
+        A card has overrun long since. What has to be waited for is new again.
+        """
+        left_out = 0
+        while left_out * self._period_s < late_s + STALE_S:
+            period, before_s = capture.read(), now_s
+            now_s = self._monotonic()
+            if now_s - before_s > self._period_s / 2:
+                break
+            left_out += 1
+        self._capture_xruns += left_out > 0
+        return period, now_s
+
     def _timed_silence(self) -> bytes:
         now_s = self._monotonic()
         due_s = now_s if self._timer_s is None else self._timer_s
@@ -134,7 +161,7 @@ class Sound:
             self._report_microphone(error)
             return
         self._capture_reported = False
-        self._timer_s = None
+        self._timer_s = self._read_s = None
 
     def _open_speaker(self) -> None:
         try:

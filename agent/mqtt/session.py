@@ -122,20 +122,23 @@ class Session:
         client = self._client
         if client is None or self._ended.done():
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                if self._connected_s is not None:
-                    self._farewell_id = self.publish(Message(self._presence_topic, OFFLINE, retain=True))
-                    if self._farewell_id is not None:
-                        await self._farewell_acknowledged.wait()
-                    client.disconnect()
-                    await asyncio.shield(self._ended)
-                    return
+        # wait_for and not timeout(): this task is being cancelled, and there the latter ends in CancelledError on
+        # Python 3.11.2, the one of Raspberry Pi OS bookworm.
+        if self._connected_s is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._say_goodbye(client), LEAVE_TIMEOUT_S)
+                return
         self._abandoned.set()  # the broker does not answer: hang up, and let the will say it
         if client.socket() is not None:  # a thread that is still connecting sees the flag when that returns
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2 * _LOOP_S):
-                    await asyncio.shield(self._ended)
+                await asyncio.wait_for(asyncio.shield(self._ended), 2 * _LOOP_S)
+
+    async def _say_goodbye(self, client: Client) -> None:
+        self._farewell_id = self.publish(Message(self._presence_topic, OFFLINE, retain=True))
+        if self._farewell_id is not None:
+            await self._farewell_acknowledged.wait()
+        client.disconnect()
+        await asyncio.shield(self._ended)
 
     def _new_client(self) -> Client:
         client = Client(

@@ -68,7 +68,9 @@ class _Connection(Connection):
         return await super().get_component_candidates(component, addresses, timeout)
 
     def data_received(self, data: bytes, component: int) -> None:
-        if self.rtp_tap is not None and data and data[0] in _RTP_FIRST_BYTES:
+        if not data:
+            return  # aiortc indexes the first byte: an empty datagram, from anybody, would end the call
+        if self.rtp_tap is not None and data[0] in _RTP_FIRST_BYTES:
             self.rtp_tap(data)
         else:
             super().data_received(data, component)
@@ -128,7 +130,7 @@ class SelectedPair:
 
     def pause_reading(self) -> None:
         """Leave the socket's datagrams to another process (asyncio has no public call for datagrams)."""
-        if self._reading and (sock := self.socket()) is not None:
+        if self._reading and (sock := self.socket()) is not None and sock.fileno() >= 0:
             cast("Any", asyncio.get_running_loop())._remove_reader(sock.fileno())
             self._reading = False
 
@@ -145,6 +147,15 @@ class SelectedPair:
     def send(self, data: bytes) -> None:
         """Send to the pair's far end through whatever transport it has."""
         self._transport.sendto(data, self.remote)
+
+    def collect_rtp(self) -> None:
+        """Send RTP that comes to another of our sockets on to this one, while somebody else reads it.
+
+        A controlling far end may nominate several pairs (RFC 5245 8.1.1.2) and then send along another than we do.
+        """
+        if (sock := self.socket()) is not None:
+            address = sock.getsockname()
+            self.tap_rtp(lambda data: None if self._reading else self._transport.sendto(data, address))
 
     def tap_rtp(self, tap: Callable[[bytes], None] | None) -> None:
         """Have every RTP and RTCP datagram of a relayed pair handed to `tap`."""

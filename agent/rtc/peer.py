@@ -9,7 +9,6 @@ After `Connected` the socket is read by whoever takes the `Handover`; what is no
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections.abc import Callable
@@ -32,6 +31,12 @@ from agent.rtc.relay import RelayBridge
 logger = logging.getLogger(__name__)
 
 _VALID_PTIMES_MS = (60, 40, 20, 10)
+_MAX_CANDIDATES = 32  # a multihomed browser has a dozen; each is checked from each of our addresses
+_PORTS = range(1, 65536)
+
+
+class NoPath(Exception):  # noqa: N818  a state of the network, not a fault
+    """This side has no address to talk from. `str()` is one sentence that says what helps."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +103,15 @@ class AudioPeer:
         self._dtls: RTCDtlsTransport | None = None
         self._pair: SelectedPair | None = None
         self._relay: RelayBridge | None = None
+        self._gathering: asyncio.Task[None] | None = None
         self._start_task: asyncio.Task[None] | None = None
         self._failed = False
 
     async def offer(self) -> str:
-        """Gather and describe this side (`a=setup:actpass`). The offerer is ICE-controlling (RFC 8445 6.1.1)."""
+        """Gather and describe this side (`a=setup:actpass`). The offerer is ICE-controlling (RFC 8445 6.1.1).
+
+        Raises `NoPath`: an offer without a candidate would ring at people who could not be heard.
+        """
         await self._gather(controlling=True)
         return sdp.write(self._local(setup="actpass", payload_type=sdp.OPUS_PAYLOAD_TYPE, mid="0", bundle=True))
 
@@ -114,7 +123,7 @@ class AudioPeer:
         self._begin(remote, opus, role, our_payload_type=sdp.OPUS_PAYLOAD_TYPE)
 
     async def answer(self, offer: str) -> str:
-        """Describe this side in reply to an offer, and start connecting. Raises `SdpError`."""
+        """Describe this side in reply to an offer, and start connecting. Raises `SdpError`, `NoPath`."""
         remote = sdp.parse(offer)
         opus = remote.opus()
         await self._gather(controlling=remote.ice_lite)
@@ -125,6 +134,8 @@ class AudioPeer:
             mid=remote.mid,
             bundle=remote.bundle,
             profile=remote.profile,
+            direction=sdp.MIRRORED[remote.direction],
+            refused=(remote.others_before, remote.others_after),
         )
         role = "server" if setup == "passive" else "client"
         self._begin(remote, opus, role, our_payload_type=opus.payload_type)
@@ -148,10 +159,11 @@ class AudioPeer:
     async def close(self) -> None:
         """Say good-bye by DTLS, close every socket. Idempotent; no event follows."""
         self._failed = True
+        if self._gathering is not None:
+            await asyncio.wait({self._gathering})
         if self._start_task is not None:
             self._start_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._start_task
+            await asyncio.wait({self._start_task})
             self._start_task = None
         self.resume_reading()
         if self._relay is not None:
@@ -172,7 +184,16 @@ class AudioPeer:
         )
         self._ice = RTCIceTransport(gatherer)
         self._dtls = RTCDtlsTransport(self._ice, [self._certificate])
-        await gatherer.gather()
+        # To its end even when the call is given up meanwhile (GATHER_TIMEOUT_S at the most): aioice, cancelled here,
+        # would leave its sockets open and its TURN allocation refreshed for ever.
+        self._gathering = asyncio.create_task(gatherer.gather(), name="peer.gather")
+        await asyncio.shield(self._gathering)
+        if not gatherer.getLocalCandidates():
+            raise NoPath(
+                "no TURN server gave a relay address: check iceServers, or unset forceRelayCandidate"
+                if self._settings.relay_only
+                else "this device has no network address to talk from"
+            )
 
     def _local(
         self,
@@ -182,6 +203,8 @@ class AudioPeer:
         mid: str | None,
         bundle: bool,
         profile: str = "UDP/TLS/RTP/SAVPF",
+        direction: str = "sendrecv",
+        refused: tuple[tuple[sdp.OtherMedia, ...], tuple[sdp.OtherMedia, ...]] = ((), ()),
     ) -> sdp.LocalAudio:
         gatherer = self._transport().iceGatherer
         parameters = gatherer.getLocalParameters()
@@ -201,6 +224,9 @@ class AudioPeer:
             mid=mid,
             bundle=bundle,
             profile=profile,
+            direction=direction,
+            refused_before=refused[0],
+            refused_after=refused[1],
         )
 
     def _transport(self) -> RTCIceTransport:
@@ -213,17 +239,24 @@ class AudioPeer:
         if self._start_task is not None:
             raise sdp.SdpError("a second answer: the connection is already being made")
         self._start_task = asyncio.create_task(self._start(remote, opus, role, our_payload_type), name="peer.start")
+        self._start_task.add_done_callback(self._started)
+
+    def _started(self, task: asyncio.Task[None]) -> None:
+        """What the far end sent may be worse than anybody foresaw: the call ends then, and says so."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the connection could not be made", exc_info=error)
+            self._fail(f"the connection could not be made ({type(error).__name__}); the journal has more")
 
     async def _start(self, remote: sdp.RemoteAudio, opus: sdp.Codec, role: str, our_payload_type: int) -> None:
         ice, dtls = self._transport(), self._dtls
         if dtls is None:
             raise RuntimeError("the peer has not gathered yet")
-        for candidate in remote.candidates:
+        for candidate in remote.candidates[:_MAX_CANDIDATES]:
             await self._add_candidate(candidate)
         await ice.addRemoteCandidate(None)
-        await ice.start(
-            RTCIceParameters(usernameFragment=remote.ice_ufrag, password=remote.ice_pwd, iceLite=remote.ice_lite)
-        )
+        # "Lite" has aioice nominate one pair (RFC 8445 8.1.1). Else it nominates each that works, and where there are
+        # several the two ends may settle on different ones: then nobody reads the socket that the far end sends to.
+        await ice.start(RTCIceParameters(usernameFragment=remote.ice_ufrag, password=remote.ice_pwd, iceLite=True))
         if ice.state != "completed":
             self._fail("no network path to the far end (ICE found no working candidate pair)")
             return
@@ -241,6 +274,8 @@ class AudioPeer:
         """One of the far end's addresses; what cannot be used is skipped, others may work."""
         try:
             candidate = candidate_from_sdp(value)
+            if candidate.port not in _PORTS:  # sending there would make asyncio close our own socket
+                raise ValueError("port")
             if candidate.component == 1 and candidate.protocol.lower() == "udp":
                 await self._transport().addRemoteCandidate(candidate)
         except (ValueError, AssertionError, IndexError):
@@ -258,6 +293,7 @@ class AudioPeer:
         else:
             # Nobody reads between here and the media process: what arrives waits in the socket's buffer.
             pair.pause_reading()
+            pair.collect_rtp()
             fd, address = sock.fileno(), pair.remote
         keys = export_keys(dtls)
         handover = Handover(

@@ -8,11 +8,17 @@ dataclasses out, and back.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 OPUS_PAYLOAD_TYPE = 111  # what Chrome offers; gateways have seen it most
 _PROFILES = {"UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVP"}
-_DIRECTIONS = {"sendrecv", "sendonly", "recvonly", "inactive"}
+MIRRORED = {  # RFC 3264 6.1: the direction that an answer may have, by that of the offer
+    "sendrecv": "sendrecv",
+    "sendonly": "recvonly",
+    "recvonly": "sendonly",
+    "inactive": "inactive",
+}
+_MAX_ICE_CHARS = 256  # RFC 8839 5.4, of ice-ufrag and ice-pwd
 _MAX_SDP_CHARS = 64 * 1024  # a browser's audio SDP is 3 KiB; what is larger is not one
 
 
@@ -40,6 +46,16 @@ class Fingerprint:
 
 
 @dataclass(frozen=True)
+class OtherMedia:
+    """A media line that is not our audio: an answer must refuse it in its place (RFC 3264 6)."""
+
+    media: str
+    profile: str
+    formats: str
+    mid: str | None = None
+
+
+@dataclass(frozen=True)
 class RemoteAudio:
     """What a remote description says of its audio line. `candidates` are the values of `a=candidate`."""
 
@@ -56,6 +72,8 @@ class RemoteAudio:
     direction: str = "sendrecv"
     ptime_ms: int | None = None
     maxptime_ms: int | None = None
+    others_before: tuple[OtherMedia, ...] = ()
+    others_after: tuple[OtherMedia, ...] = ()
 
     def opus(self) -> Codec:
         """The Opus payload type; `SdpError` when there is none."""
@@ -90,6 +108,9 @@ class LocalAudio:
     mid: str | None = "0"
     bundle: bool = True
     profile: str = "UDP/TLS/RTP/SAVPF"
+    direction: str = "sendrecv"
+    refused_before: tuple[OtherMedia, ...] = ()
+    refused_after: tuple[OtherMedia, ...] = ()
 
 
 def write(local: LocalAudio) -> str:
@@ -104,13 +125,14 @@ def write(local: LocalAudio) -> str:
     ]
     if local.bundle and local.mid is not None:
         lines.append(f"a=group:BUNDLE {local.mid}")
+    lines += _refusals(local.refused_before)
     lines += [
         f"m=audio {port} {local.profile} {local.payload_type}",
         f"c=IN {family} {host}",
         f"a=rtpmap:{local.payload_type} opus/48000/2",
         f"a=fmtp:{local.payload_type} minptime=10;useinbandfec={int(local.fec)}",
         f"a=ptime:{local.ptime_ms}",
-        "a=sendrecv",
+        f"a={local.direction}",
         "a=rtcp-mux",
     ]
     if local.mid is not None:
@@ -125,6 +147,7 @@ def write(local: LocalAudio) -> str:
         *(f"a=candidate:{candidate}" for candidate in local.candidates),
         "a=end-of-candidates",
     ]
+    lines += _refusals(local.refused_after)
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -138,11 +161,33 @@ def parse(text: str) -> RemoteAudio:
     session, sections = _sections(text)
     if not session or not session[0].startswith("v=0"):
         raise SdpError("session description: expected v=0 in the first line")
-    for section in sections:
+    for index, section in enumerate(sections):
         media = section[0][2:].split()
         if len(media) >= 4 and media[0] == "audio" and media[1] != "0":
-            return _parse_audio(media, _attributes(section[1:]), _attributes(session))
+            audio = _parse_audio(media, _attributes(section[1:]), _attributes(session))
+            before, after = map(_others, (sections[:index], sections[index + 1 :]))
+            return replace(audio, others_before=before, others_after=after)
     raise SdpError("session description: no m=audio line in use")
+
+
+def _others(sections: list[list[str]]) -> tuple[OtherMedia, ...]:
+    others = []
+    for section in sections:
+        media, _, rest = section[0][2:].partition(" ")
+        profile, _, formats = rest.partition(" ")[2].partition(" ")
+        mid = next(iter(_attributes(section[1:]).get("mid", ())), None)
+        others.append(OtherMedia(media, profile, formats, mid))
+    return tuple(others)
+
+
+def _refusals(others: tuple[OtherMedia, ...]) -> list[str]:
+    """Port 0 refuses a media line; it still has to be there."""
+    lines = []
+    for other in others:
+        lines += [f"m={other.media} 0 {other.profile} {other.formats}", "c=IN IP4 0.0.0.0", "a=inactive"]
+        if other.mid is not None:
+            lines.append(f"a=mid:{other.mid}")
+    return lines
 
 
 def _sections(text: str) -> tuple[list[str], list[list[str]]]:
@@ -179,6 +224,8 @@ def _parse_audio(media: list[str], own: dict[str, list[str]], session: dict[str,
     ufrag, pwd = first("ice-ufrag"), first("ice-pwd")
     if not ufrag or not pwd:
         raise SdpError("m=audio: a=ice-ufrag or a=ice-pwd is missing; the gateway must offer ICE")
+    if max(len(ufrag), len(pwd)) > _MAX_ICE_CHARS:
+        raise SdpError(f"m=audio: a=ice-ufrag or a=ice-pwd has more than {_MAX_ICE_CHARS} characters (RFC 8839 5.4)")
     fingerprints = tuple(
         Fingerprint(*value.split()[:2])
         for value in own.get("fingerprint") or session.get("fingerprint") or ()
@@ -198,7 +245,7 @@ def _parse_audio(media: list[str], own: dict[str, list[str]], session: dict[str,
         mid=mid,
         bundle=any(mid in group.split()[1:] for group in session.get("group", ()) if group.startswith("BUNDLE")),
         ice_lite="ice-lite" in session or "ice-lite" in own,
-        direction=next((name for name in (*own, *session) if name in _DIRECTIONS), "sendrecv"),
+        direction=next((name for name in (*own, *session) if name in MIRRORED), "sendrecv"),
         ptime_ms=_positive(own, "ptime"),
         maxptime_ms=_positive(own, "maxptime"),
     )

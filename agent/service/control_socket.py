@@ -242,8 +242,7 @@ async def _discard(reader: asyncio.StreamReader) -> None:
 async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await writer.wait_closed()
+        await asyncio.wait_for(writer.wait_closed(), _CLOSE_TIMEOUT_S)
     writer.transport.abort()  # for one that does not read what is left for it
 
 

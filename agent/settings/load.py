@@ -1,6 +1,8 @@
 """Reads `callpoint.toml`: the checked `Config`, or all of its problems at once."""
 
+import ast
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +12,14 @@ from pydantic import ValidationError
 
 from agent.settings.call_options import CallOptions
 from agent.settings.model import Config
-from agent.settings.problems import ConfigErrors, Problem, problems_of
+from agent.settings.problems import ConfigErrors, Problem, path_text, problems_of
 from agent.settings.rules import rule_problems
 from agent.settings.secret import FROM_OUTSIDE, Source, owner_only
+
+_CURES = {  # what tomllib leaves open
+    "Invalid value": ': text goes in quotes, as in name = "Front door"; true and false are written small',
+    "Cannot overwrite a value": ": this key has a value already",
+}
 
 
 def load_config(path: Path, *, environ: Mapping[str, str] = os.environ, resolve_secrets: bool = True) -> Config:
@@ -85,9 +92,16 @@ def _tables(text: str, path: Path | None) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         sentence, _, place = str(error).rpartition(" (at ")
-        problem = Problem(place.rstrip(")"), sentence[:1].lower() + sentence[1:])
+        problem = Problem(place.rstrip(")"), _cure(sentence))
     except RecursionError:
         problem = Problem("", "lists or tables are nested too deeply")
     except ValueError:
         problem = Problem("", "a whole number has too many digits")  # Python's limit, not TOML's
     raise ConfigErrors(path, [problem])
+
+
+def _cure(sentence: str) -> str:
+    """tomllib's sentence for a person: a table's name as the file writes it, and what to do about it."""
+    if about := re.fullmatch(r"(Cannot [a-z ]+) (\(.*\))( twice)?", sentence, re.DOTALL):
+        sentence = f"{about[1]} {path_text(ast.literal_eval(about[2]))}{about[3] or ''}"
+    return f"{sentence[:1].lower()}{sentence[1:]}{_CURES.get(sentence, '')}"

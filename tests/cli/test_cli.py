@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 
+from agent.cli import EXIT_INTERRUPTED, main
 from agent.cli.call import call
 from agent.cli.check import check
+from agent.cli.control import find_socket
 from agent.cli.hangup import hangup
 from agent.cli.main import COMMANDS, callpoint
 from agent.cli.run import EXIT_CONFIG, run
@@ -51,6 +55,16 @@ def test_an_unknown_command_is_refused() -> None:
     result = invoke(callpoint, "cal")
     assert result.exit_code == 2
     assert "No such command 'cal'" in result.output
+
+
+def test_ctrl_c_while_the_command_is_being_loaded_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "agent.cli.main", SimpleNamespace(callpoint=interrupted))
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == EXIT_INTERRUPTED
 
 
 def test_check_says_that_a_config_is_good_and_what_comes_later(tmp_path: Path) -> None:
@@ -139,3 +153,15 @@ async def test_call_status_and_hangup_talk_to_the_running_daemon(tmp_path: Path)
         ended = await asyncio.to_thread(invoke, hangup, *socket)
         assert ended.output == f"hung up call {active['id']}\n"
         assert (await door.ended())["reason"] == "local_hangup"
+
+
+def test_a_service_folder_that_is_not_for_us_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hidden(type(Path())):  # type: ignore[misc]
+        def exists(self) -> bool:
+            raise PermissionError(13, "Permission denied")
+
+    hidden = Hidden("/run/callpoint/control.sock")
+    monkeypatch.setattr("agent.cli.control.SERVICE_SOCKET", hidden)
+    monkeypatch.setattr("agent.cli.control.os.getuid", lambda: -1)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert find_socket() == hidden

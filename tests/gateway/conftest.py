@@ -90,6 +90,7 @@ class Peer:
         self.prefix = prefix
         self.path = socket.request.path
         self.answers_pings = False
+        self.answers_states = False  # every gatewayState: REGED
         self.pings = 0
         self.frames: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._ids = itertools.count(3084)
@@ -179,6 +180,8 @@ class Gateway:
                 peer.pings += frame.get("method") == self.prefix + "ping"
                 if peer.answers_pings and frame.get("method") == self.prefix + "ping":
                     await peer.reply(frame, {"message": "PONG"})
+                elif peer.answers_states and frame.get("method") == self.prefix + "gatewayState":
+                    await peer.state(frame, "REGED")
                 else:
                     peer.frames.put_nowait(frame)
         peer.frames.put_nowait(None)
@@ -278,10 +281,10 @@ class Bench:
             pass
 
     async def line_ready_again(self, peer: Peer) -> None:
-        """Answer whatever the line asks until it is READY: a clientReady or a state may have unsettled it."""
+        """Until the line is READY: a clientReady or a state may have unsettled it. The peer must answer states."""
+        assert peer.answers_states
         while self.line.state is not LineState.READY:
             await self.clock.advance(6)
-            await peer.state(await peer.expect("gatewayState"), "REGED")
             await self.wait_for_answer(peer)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -151,7 +151,7 @@ def test_any_traffic_leaves_the_line_ready_for_a_good_call(lonely_bench: Any, tr
     async def scenario() -> None:
         async with lonely_bench() as bench:
             peer = await bench.ready()
-            peer.answers_pings = True
+            peer.answers_pings = peer.answers_states = True
             for data in traffic:
                 await peer.raw(data)
             await bench.wait_for_answer(peer)

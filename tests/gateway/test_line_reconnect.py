@@ -62,6 +62,18 @@ async def test_somebody_who_waits_cuts_the_back_off_short(bench: Any) -> None:
     await bench.events.state(LineState.READY)
 
 
+async def test_however_a_connection_ends_no_request_to_cancel_stays_with_the_line(bench: Any) -> None:
+    peer = await bench.ready()
+    peer.drop()  # the reader fails
+    peer, _ = await bench.back_online()
+    assert bench.task.cancelling() == 0
+    for _ in range(5):  # the registration fails
+        await peer.request("gatewayState", {"state": "FAILED"})
+        await bench.events.state(LineState.OFFLINE)
+        peer = await bench.back_online_at_once()
+        assert bench.task.cancelling() == 0
+
+
 async def test_the_detail_says_why_and_when_the_next_try_is(bench: Any) -> None:
     peer = await bench.ready()
     await peer.socket.close(1012)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import wave
 from pathlib import Path
@@ -177,6 +178,23 @@ def test_a_file_that_cannot_be_played_says_why(tmp_path: Path, make, words: list
 def test_a_recording_into_nowhere_says_so(tmp_path: Path) -> None:
     with pytest.raises(PcmError, match=r"missing/out\.wav.*cannot be written"):
         open_playback(f"wav:{tmp_path}/missing/out.wav", SETTINGS)
+
+
+def test_a_full_disk_is_one_error_and_closing_after_it_is_none(clock: VirtualClock) -> None:
+    with pytest.raises(PcmError, match=r"'/dev/full' cannot be written: No space left on device"):
+        open_playback("wav:/dev/full", PcmSettings())
+    settings = PcmSettings()
+    recorder = WavRecorder("/dev/null", settings.rate_hz)
+    playback = VirtualPlayback(settings, recorder.write, clock, on_close=recorder.close)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, recorder._file.fileno())  # the disk runs full in the call
+    os.close(full)
+    with pytest.raises(PcmError, match="No space left on device"):  # noqa: PT012 - a flush comes once a second
+        for _ in range(101):
+            playback.write(bytes(960))
+            clock.advance(0.01)
+    playback.close()
+    assert recorder._file.closed
 
 
 def test_the_real_clock_sleeps_until_the_deadline_and_not_at_all_after_it() -> None:

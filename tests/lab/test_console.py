@@ -113,9 +113,9 @@ def test_levels_become_bars(level_dbfs, cells):
     assert bar(level_dbfs).plain.count("█") == cells
 
 
-def shown(console):
-    screen = RichConsole(file=io.StringIO(), width=110, height=40)
-    screen.print(console._screen())
+def shown(console, width=110, height=40):
+    screen = RichConsole(file=io.StringIO(), width=width, height=height)
+    screen.print(console._screen(screen))
     return screen.file.getvalue()
 
 
@@ -145,6 +145,34 @@ async def test_the_screen_shows_the_call_its_figures_and_what_was_heard(lab):
         assert part in text
 
 
+@pytest.mark.parametrize(("width", "height"), [(120, 40), (80, 24), (80, 15), (50, 16), (50, 30)])
+async def test_whatever_the_size_the_frame_is_whole_and_the_newest_event_and_the_keys_are_there(lab, width, height):
+    lab.daemon.state |= {"state": "active", "call": CALL, "microphone_open": True}
+    lab.daemon.figures = {
+        "call_id": "c1", "packets_sent": 1111, "packets_received": 1112, "packets_lost": 11, "jitter_ms": 12.5,
+        "capture_dbfs": -30.0, "playback_dbfs": -20.0,
+    }  # fmt: skip
+    lab.far_end = SimpleNamespace(
+        heard=SimpleNamespace(level_dbfs=-31.0, seconds=4.25), packets=SimpleNamespace(lost=0)
+    )
+    lab.gateway.legs = [SimpleNamespace(digits="42")]
+    console = LiveConsole(lab)
+    for number in range(20):
+        console.note(f"event {number} " + "of many words " * 9)
+
+    lines = shown(console, width, height).splitlines()
+
+    assert len(lines) <= height
+    assert lines[0].startswith("╭")
+    assert lines[-1].startswith("╰")
+    text = "\n".join(lines)
+    assert "event 19" in text
+    for key in ("SPACE bell", "h hang up", "a answer", "q quit"):
+        assert key in text
+    if width >= 80:
+        assert sum("quit" in line and "bell" in line for line in lines) == 1
+
+
 async def test_without_a_terminal_there_are_plain_lines(lab, capsys, monkeypatch):
     with Path("/dev/null").open() as nothing:
         monkeypatch.setattr("sys.stdin", nothing)
@@ -158,4 +186,5 @@ async def test_without_a_terminal_there_are_plain_lines(lab, capsys, monkeypatch
     assert not isinstance(console, LiveConsole)
     out = capsys.readouterr().out
     assert "broker at 127.0.0.1:1883" in out
+    assert "callpoint call reception --socket /run/lab.sock" in out
     assert "button bell pressed" in out

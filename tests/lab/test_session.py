@@ -101,7 +101,7 @@ async def test_a_call_that_never_was_fails(tmp_path):
 
 
 @pytest.mark.interop
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_an_interrupted_lab_leaves_nothing_running(tmp_path, number):
     program = "import sys; from agent.cli import main; sys.exit(main())"
     lab = await asyncio.create_subprocess_exec(

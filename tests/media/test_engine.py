@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.media import rtcp, rtp, srtp
-from agent.media.counters import Totals
+from agent.media import counters, rtcp, rtp, srtp
+from agent.media.counters import Counters, Totals
 from agent.media.engine import Engine
 from agent.media.messages import OpusSetup, SrtpKeys
 from tests.media.call_model import (
@@ -248,10 +248,71 @@ def test_a_rate_that_opus_cannot_take_is_refused_with_the_cure() -> None:
 def test_counters_of_other_keys_are_not_continued() -> None:
     shared = page()
     assert not shared.belongs_to(KEY_ID, 0)  # a page of zeros is nobody's
-    shared.begin(b"someone!", 5)
-    shared.packet_leaves(70000, 1, 2)
+    shared.begin(b"someone!", 5, 70000, 1, 2)
     shared.save(Totals(packets_sent=3))
     assert shared.belongs_to(b"someone!", 5)
     assert not shared.belongs_to(b"someone!", 6)
     assert not shared.belongs_to(b"another!", 5)
     assert shared.load().packets_sent == 3
+
+
+def test_a_process_killed_before_its_first_packet_continues_its_reports() -> None:
+    """DTX may keep the first packet back for longer than the first report."""
+    side = end(0)
+    reporter = side.engine._reporter
+    assert reporter is not None
+    reporter.report(0.01)
+    alive = Engine(RATE_HZ, PERIOD_FRAMES, side.counters, lambda *_: None)
+    alive.connect(transport(0), bytes(7) + b"\x01", side.wire, 0.5)
+    alive.close(0.6)
+    session = far_session()
+    assert [len(rtcp.parse(session.unprotect_rtcp(data))) for data in side.wire.sent] == [1, 2]  # no index twice
+
+
+def test_a_kill_in_the_middle_of_a_store_never_shows_an_older_index() -> None:
+    """Another process looks on, as the next one would after SIGKILL at any moment."""
+    fd = counters.create()
+    shared = Counters(fd)
+    shared.begin(b"someone!", 5, 1, 1, 1)
+    shared.packet_came(7, 1)
+    writer = os.fork()
+    if writer == 0:
+        for index in range(1, 400_000):
+            shared.packet_leaves(index, index, index)
+            shared.packet_came(7, index)
+        os._exit(0)
+    last_sent = last_received = looks = 0
+    while not os.waitpid(writer, os.WNOHANG)[0]:
+        for _ in range(1000):
+            sent, received = shared.next_packet()[0], shared.received()
+            assert sent >= last_sent
+            assert received[0] == 7
+            assert received[1] >= last_received
+            last_sent, last_received, looks = sent, received[1], looks + 1
+    os.close(fd)
+    assert looks > 1000
+
+
+@pytest.mark.parametrize("period_frames", [96, 144, 240, 256, 336, 441, 480, 720, 960])
+def test_a_lost_packet_leaves_no_delay_whatever_the_period(period_frames: int) -> None:
+    """Nor does Opus' grain of 2.5 ms matter, in which a loss is concealed."""
+    wire, session, packets = Wire(), far_session(), 250
+    engine = Engine(RATE_HZ, period_frames, page(), lambda *_: None)
+    engine.connect(transport(0), KEY_ID, wire, 0.0)
+    for number in range(packets):
+        data = session.protect(rtp.pack(b"\x08", payload_type=111, sequence=number, timestamp=number * 960, ssrc=1001))
+        if number not in {60, 110}:  # two gaps in ten seconds: no reason yet to spend delay on FEC
+            wire.deliver(data, 0.0013 + number * 0.02)
+    receiver, delays = engine._receiver, []
+    assert receiver is not None
+    now_s = 0.0
+    while now_s < packets * 0.02:
+        now_s += period_frames / RATE_HZ
+        wire.now_s = now_s
+        assert len(engine.tick(bytes(2 * period_frames), now_s)) == 2 * period_frames
+        jitter = receiver.jitter
+        rest = (receiver._end - receiver._at) // 2
+        delays.append(round(now_s * RATE_HZ) - (jitter._next_timestamp + jitter._gap - rest))
+    fifth = len(delays) // 5
+    assert max(delays[-fifth:]) <= max(delays[fifth : 2 * fifth])
+    assert engine.stats(now_s).packets_dropped == 0

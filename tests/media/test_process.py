@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.media import rtcp, rtp, srtp
+from agent.media import control, rtcp, rtp, srtp
 from agent.media.control import MediaError, MediaProcess
 from agent.media.messages import (
     AudioFailed,
@@ -241,6 +241,22 @@ async def test_answers_pings_in_and_out_of_a_call_and_a_hung_one_does_not() -> N
         os.kill(media.pid, signal.SIGKILL)
         await media.until(lambda events: len(media.of(AudioOpened)) == 2)
         await media.ping()
+
+
+async def test_a_process_that_opens_slowly_after_long_idleness_is_not_taken_for_hung(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(control, "STALL_S", 1.0)
+    async with running() as (media,):
+        assert media.pid is not None
+        started_s = time.monotonic()
+        await asyncio.sleep(1.7)  # idle beyond the limit, and 0.3 s before it is looked at again
+        os.kill(media.pid, signal.SIGSTOP)
+        opening = asyncio.create_task(media.open_audio(VIRTUAL, muted=False))
+        await asyncio.sleep(2.3 - (time.monotonic() - started_s))
+        os.kill(media.pid, signal.SIGCONT)
+        await opening
+        assert media.restarts == 0
 
 
 async def test_calls_without_audio_or_with_wrong_keys_are_refused() -> None:

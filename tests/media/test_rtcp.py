@@ -95,6 +95,15 @@ def test_loss_counts_gaps_and_forgives_reordering() -> None:
     assert reception.take_fraction_lost() == 0
 
 
+def test_a_sender_that_starts_anew_further_on_has_lost_nothing() -> None:
+    reception = Reception(100)
+    for index in (100, 102, 20102, 20103):
+        reception.packet(index, index * 960, index * 0.02)
+    assert reception.lost == 1
+    assert reception.take_fraction_lost() == (1 << 8) // 5
+    assert reception.highest == 20103
+
+
 def test_jitter_follows_the_formula_of_rfc_3550_and_survives_a_clock_jump() -> None:
     reception, expected, late = Reception(0), 0.0, 0.0
     for number in range(200):

@@ -129,6 +129,37 @@ def test_the_speakers_queue_stays_at_its_fill_when_clocks_differ(ppm: int) -> No
     assert board.sound.take_counts() == (0, 0, 0)
 
 
+def test_what_a_sound_server_kept_while_the_process_stood_still_is_left_out() -> None:
+    board = Board()
+    spoken = [number.to_bytes(2, "little") * 480 for number in range(1000)]
+
+    class ServerCapture(VirtualCapture):
+        """Never overruns: gives whatever has been spoken since, as fast as it is asked."""
+
+        def __init__(self, settings: PcmSettings) -> None:
+            super().__init__(settings, None, board.clock)
+            self.at = 0
+
+        def read(self) -> bytes:
+            self.at += 1
+            board.clock.sleep_until(self.at * PERIOD_S)
+            return spoken[self.at - 1]
+
+    sound = Sound(
+        AudioSetup("mic", "speaker"), opened=lambda: None, failed=lambda _: None,
+        open_capture=lambda _, settings: ServerCapture(settings), open_playback=board.open_playback,
+        monotonic=board.clock.now_s, sleep=board.clock.advance,
+    )  # fmt: skip
+    sound.open()
+    for stall_s in (0.0, 0.1, 3.0):
+        board.clock.advance(stall_s)
+        for _ in range(20):
+            period = sound.read()
+            sound.write(period)
+    assert period == spoken[round(board.clock.now_s() / PERIOD_S) - 1]
+    assert sound.take_counts()[0] == 1
+
+
 def test_xruns_of_a_device_are_counted_beyond_its_end() -> None:
     board = Board()
     board.sound.open()

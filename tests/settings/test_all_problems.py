@@ -122,10 +122,17 @@ def test_a_reference_to_nothing_at_all_says_that_there_is_nothing(complaints: Co
     [
         ('[device]\nid = "a\n', "line 2, column 8: illegal character '\\n'"),
         ("[device]\nid : 1\n", "line 2, column 4: expected '=' after a key in a key/value pair"),
-        ("a = 1\na = 2\n", "line 2, column 6: cannot overwrite a value"),
+        ("a = 1\na = 2\n", "line 2, column 6: cannot overwrite a value: this key has a value already"),
+        ('[a."b c"]\n[a."b c"]\n', 'line 2, column 9: cannot declare a."b c" twice'),
+        ("a = {b = 1}\n[a.c]\n", "line 2, column 5: cannot declare a.c twice"),
         ("a = " + "[" * 100_000, "lists or tables are nested too deeply"),
         ("a = " + "9" * 5000, "a whole number has too many digits"),
     ],
 )
 def test_what_is_not_toml_is_told_by_line(text: str, problem: str, complaints: Complaints) -> None:
     assert complaints(text) == [problem]
+
+
+def test_text_without_quotes_is_told_to_take_some(complaints: Complaints) -> None:
+    [problem] = complaints("[device]\nid = front-door\n")
+    assert problem.startswith("line 2, column 6: invalid value: text goes in quotes, as in name =")

@@ -1,0 +1,473 @@
+"""One call against a line, a media process and a peer of clay: whatever comes in whatever order, the state never goes
+back, the BYE that is due leaves once, the microphone is closed and `run` returns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.calls.call import Call, Party
+from agent.calls.reasons import Cause, EndReason
+from agent.calls.state import CallState, Direction, may_advance
+from agent.conversation import Conversation
+from agent.dialing import DialSettings
+from agent.gateway.dialog import DialogParams
+from agent.gateway.errors import GatewayError, GatewayRefused, GatewayTimeout, LineDown
+from agent.gateway.events import (
+    CallsGone,
+    LineChanged,
+    LineState,
+    RemoteAnswer,
+    RemoteBye,
+    RemoteMedia,
+    RemoteRinging,
+)
+from agent.media.control import MediaError
+from agent.media.messages import AudioSetup, Datagram, MediaDied, MediaReady, MediaStats, OpusSetup, StatsReport
+from agent.rtc.peer import Connected, Failed, Handover, NoPath, PeerSettings
+from agent.rtc.sdp import SdpError
+
+ID = "call-1"
+CONNECTED = Connected(
+    Handover(3, ("192.0.2.1", 9), "SRTP_AES128_CM_SHA1_80", b"", b"", 1, "c", 111, 111, 20, True, None), ""
+)
+DIAL = DialSettings(
+    line="lab",
+    target="reception",
+    call_id=None,
+    params=DialogParams(destination_number="+15550100"),
+    peer=PeerSettings(),
+    audio=AudioSetup("virtual:silence", "virtual:null"),
+    opus=OpusSetup(),
+    jitter_target_ms=20,
+    ring_s=30.0,
+    muted=False,
+)
+
+
+@dataclass
+class World:
+    """What the fakes do next (an exception: raise it, None: wait for ever, "": succeed) and what was done to them."""
+
+    invite: Any = ""
+    answer: Any = ""
+    offer: Any = ""
+    accept: Any = ""
+    open_audio: Any = ""
+    connect: Any = ""
+    line_state: LineState = LineState.READY
+    live: set[str] = field(default_factory=set)  # what the gateway takes for a call
+    invited: int = 0
+    byes: list[Cause] = field(default_factory=list)
+    audio_open: bool = False
+    peer_closed: bool = False
+    hurried: int = 0
+
+
+async def outcome(what: Any) -> None:
+    if what is None:
+        await asyncio.get_running_loop().create_future()
+    await asyncio.sleep(0)
+    if isinstance(what, BaseException):
+        raise what
+
+
+class FakeLine:
+    """Keeps `GatewayLine`'s promises about what is live and when a BYE leaves."""
+
+    name = "lab"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def state(self) -> LineState:
+        return self._world.line_state
+
+    def hurry(self) -> None:
+        self._world.hurried += 1
+
+    async def invite(self, call_id: str, sdp: str, params: DialogParams) -> None:
+        if self.state is not LineState.READY:
+            raise LineDown("line lab is not ready")
+        self._world.live.add(call_id)
+        self._world.invited += 1
+        try:
+            await outcome(self._world.invite)
+        except GatewayRefused:
+            self._world.live.discard(call_id)
+            raise
+
+    async def answer(self, call_id: str, sdp: str, params: DialogParams) -> None:
+        await outcome(self._world.answer)
+
+    async def info(self, call_id: str, dtmf: str, params: DialogParams) -> None:
+        """Not of interest here."""
+
+    async def bye(self, call_id: str, cause: Cause, params: DialogParams | None = None) -> None:
+        if call_id in self._world.live:
+            self._world.live.remove(call_id)
+            self._world.byes.append(cause)
+
+
+class FakeMedia:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def open_audio(self, setup: AudioSetup, *, muted: bool) -> None:
+        self._world.audio_open = True
+        await outcome(self._world.open_audio)
+
+    async def connect(self, transport: object, fd: int) -> None:
+        await outcome(self._world.connect)
+
+    async def set_muted(self, muted: bool) -> None:
+        """Not of interest here."""
+
+    async def close_audio(self) -> MediaStats:
+        await asyncio.sleep(0)
+        self._world.audio_open = False
+        return MediaStats(packets_sent=7)
+
+
+class FakePeer:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._gathered = False
+
+    async def offer(self) -> str:
+        await outcome(self._world.offer)
+        self._gathered = True
+        return "v=0"
+
+    async def answer(self, offer: str) -> str:
+        await outcome(self._world.offer)
+        self._gathered = True
+        return "v=0"
+
+    async def accept_answer(self, text: str) -> None:
+        if not self._gathered:
+            raise RuntimeError("the peer has not gathered yet")
+        if isinstance(self._world.accept, BaseException):
+            raise self._world.accept
+
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def inject(self, data: bytes, address: tuple[str, int]) -> None: ...
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        self._world.peer_closed = True
+
+
+class Run:
+    """A running conversation and the states it went through."""
+
+    def __init__(self, world: World, direction: Direction, **call: Any) -> None:
+        self.world = world
+        self.states: list[CallState] = []
+        self.call = Call(ID, direction, "lab", Party(), asyncio.get_running_loop().time(), **call)
+        if direction is Direction.INBOUND:
+            world.live.add(ID)
+        self.conversation = Conversation(
+            self.call,
+            DIAL,
+            FakeLine(world),  # type: ignore[arg-type]
+            FakeMedia(world),  # type: ignore[arg-type]
+            self._on_change,
+            offer="v=0" if direction is Direction.INBOUND else None,
+        )
+        self.conversation._peer = FakePeer(world)  # type: ignore[assignment]
+        self.task = asyncio.create_task(self.conversation.run())
+
+    def _on_change(self, conversation: Conversation) -> None:
+        if not self.states or self.states[-1] is not conversation.call.state:
+            self.states.append(conversation.call.state)
+
+    async def turns(self, count: int = 10) -> None:
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    async def reason(self) -> tuple[EndReason | None, str]:
+        async with asyncio.timeout(10):
+            await self.task
+        return self.call.reason, self.call.detail
+
+
+@contextlib.asynccontextmanager
+async def conversation(world: World, direction: Direction = Direction.OUTBOUND, **call: Any) -> AsyncIterator[Run]:
+    """At the end of the block the call must end, if it has not yet, and everything must be released."""
+    before = asyncio.all_tasks()
+    run = Run(world, direction, **call)
+    yield run
+    run.conversation.hang_up()
+    await run.reason()
+    assert run.states[-1] is CallState.ENDED
+    assert all(may_advance(a, b) for a, b in zip(run.states, run.states[1:], strict=False)), run.states
+    assert (world.audio_open, run.conversation.audio_open, world.peer_closed) == (False, False, True)
+    assert asyncio.all_tasks() == before
+
+
+async def active(run: Run) -> None:
+    await run.turns()
+    run.conversation.handle(RemoteAnswer("lab", ID, "v=0"))
+    run.conversation._events.put_nowait(CONNECTED)
+    await run.turns()
+    assert run.call.state is CallState.ACTIVE
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("stuck_at", ["offer", "open_audio", "invite", ""])
+async def test_hanging_up_at_any_step_says_bye_once_if_the_invite_left(stuck_at: str, turns: int) -> None:
+    world = World(**({stuck_at: None} if stuck_at else {}))
+    async with conversation(world) as run:
+        await run.turns(turns)
+        run.conversation.hang_up()
+        run.conversation.hang_up()
+        assert (await run.reason())[0] is EndReason.CANCELLED
+    assert [cause.code for cause in world.byes] == [487] * world.invited
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+async def test_a_press_taken_back_at_once_never_starts_anything() -> None:
+    world = World()
+    async with conversation(world) as run:
+        run.conversation.hang_up()
+        await run.reason()
+    gc.collect()
+    assert (world.invited, world.byes) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("failing", "error", "reason", "detail", "byes"),
+    [
+        ("offer", NoPath("no address"), EndReason.MEDIA_FAILED, "no address", 0),
+        ("offer", OSError(24, "Too many open files"), EndReason.MEDIA_FAILED, "Too many open files", 0),
+        ("offer", ValueError("surprise"), EndReason.MEDIA_FAILED, "internal error (ValueError)", 0),
+        ("open_audio", ValueError("44100 Hz"), EndReason.MEDIA_FAILED, "internal error (ValueError)", None),
+        ("open_audio", MediaError("no card"), EndReason.MEDIA_FAILED, "no card", None),
+        ("invite", GatewayRefused(-32002, "no"), EndReason.GATEWAY_ERROR, "no (-32002)", 0),
+        ("invite", GatewayTimeout("invite", 10), EndReason.SIGNALLING_TIMEOUT, "did not answer invite", 1),
+        ("invite", LineDown("the connection went"), EndReason.GATEWAY_LOST, "the connection went", 1),
+    ],
+)
+async def test_a_step_that_fails_ends_the_call_at_once_with_its_reason(
+    failing: str, error: Exception, reason: EndReason, detail: str, byes: int | None
+) -> None:
+    world = World(**{failing: error})
+    async with conversation(world) as run:
+        ended, words = await run.reason()
+    assert ended is reason
+    assert detail in words
+    assert len(world.byes) == (world.invited if byes is None else byes)
+
+
+async def test_a_failing_connect_ends_the_call_at_once() -> None:
+    world = World(connect=ValueError("impossible keys"))
+    async with conversation(world) as run:
+        await run.turns()
+        run.conversation.handle(RemoteAnswer("lab", ID, "v=0"))
+        run.conversation._events.put_nowait(CONNECTED)
+        assert (await run.reason())[0] is EndReason.MEDIA_FAILED
+
+
+@pytest.mark.parametrize("error", [GatewayTimeout("invite", 10), LineDown("the connection went")])
+async def test_an_invite_whose_result_gets_lost_after_the_answer_does_not_end_the_call(error: GatewayError) -> None:
+    world = World(invite=None)
+    late: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def invite(call_id: str, sdp: str, params: DialogParams) -> None:
+        world.live.add(call_id)
+        await late
+
+    async with conversation(world) as run:
+        run.conversation._line.invite = invite  # type: ignore[method-assign,assignment]
+        await active(run)
+        late.set_exception(error)
+        await run.turns()
+        assert run.call.state is CallState.ACTIVE
+    assert [cause.code for cause in world.byes] == [16]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (GatewayRefused(-32000, "no"), EndReason.GATEWAY_ERROR),
+        (LineDown("the connection went"), EndReason.GATEWAY_LOST),
+        (GatewayTimeout("answer", 10), EndReason.SIGNALLING_TIMEOUT),
+    ],
+)
+async def test_an_answer_that_fails_still_says_bye_to_the_caller(error: GatewayError, reason: EndReason) -> None:
+    world = World(answer=error)
+    async with conversation(world, Direction.INBOUND) as run:
+        run.conversation.answer()
+        assert (await run.reason())[0] is reason
+    assert len(world.byes) == 1
+    assert not world.live
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_gateway_that_answers_the_call_it_placed_changes_nothing(answered: bool) -> None:
+    async with conversation(World(), Direction.INBOUND) as run:
+        await run.turns()
+        if answered:
+            run.conversation.answer()
+            await run.turns()
+        before = run.call.state
+        for event in (RemoteMedia("lab", ID, "v=0"), RemoteAnswer("lab", ID, "v=0"), RemoteRinging("lab", ID)):
+            run.conversation.handle(event)
+        await run.turns()
+        assert run.call.state is before
+
+
+async def test_a_line_lost_while_the_candidates_were_gathered_is_waited_for() -> None:
+    world = World()
+    async with conversation(world) as run:
+        await run.turns(2)  # in the middle of the offer
+        world.line_state = LineState.OFFLINE
+        await run.turns()
+        assert (world.invited, run.call.state) == (0, CallState.NEW)
+        world.line_state = LineState.READY
+        run.conversation.handle(LineChanged("lab", LineState.READY))
+        await run.turns()
+        assert world.invited == 1
+
+
+async def test_a_line_that_fails_again_while_a_person_waits_is_hurried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.conversation.LINE_RETRY_S", 0.01)
+    monkeypatch.setattr("agent.conversation.LINE_WAIT_S", 0.2)
+    world = World(line_state=LineState.OFFLINE)
+    async with conversation(world) as run:
+        assert (await run.reason())[0] is EndReason.LINE_DOWN
+    assert world.hurried > 2
+    assert world.byes == []
+
+
+async def test_a_media_process_that_does_not_come_back_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.conversation.MEDIA_TIMEOUT_S", 0.1)
+    async with conversation(World()) as run:
+        await active(run)
+        for restarts in range(3):
+            run.conversation.handle(MediaDied(restarts))
+            run.conversation.handle(MediaReady())
+        reason, detail = await run.reason()
+    assert (reason, detail) == (EndReason.MEDIA_FAILED, "the media process has been away for 0 s")
+
+
+async def test_digits_stop_with_the_call() -> None:
+    async with conversation(World()) as run:
+        await active(run)
+        run.conversation.hang_up()
+        with pytest.raises(LineDown, match="the call ended"):
+            await run.conversation.send_dtmf("12")
+
+
+async def test_cancelling_the_task_still_releases_everything() -> None:
+    world = World()
+    before = asyncio.all_tasks()
+    run = Run(world, Direction.OUTBOUND)
+    await active(run)
+    run.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run.task
+    assert (world.audio_open, world.peer_closed, len(world.byes)) == (False, True, 1)
+    assert run.call.reason is EndReason.SHUTDOWN
+    assert asyncio.all_tasks() == before
+
+
+# ---- any sequence of events
+
+_ERRORS = [LineDown("down"), GatewayTimeout("x", 10.0), GatewayRefused(-1, "no")]
+_LINE_STATES = [LineState.READY, LineState.OFFLINE, LineState.REGISTERING]
+
+
+def bye(run: Run) -> None:
+    run.world.live.discard(ID)
+    run.conversation.handle(RemoteBye("lab", ID, "NORMAL_CLEARING", 16))
+
+
+def gone(run: Run) -> None:
+    run.world.live.discard(ID)
+    run.conversation.handle(CallsGone("lab", (ID,)))
+
+
+def line(state: LineState) -> Callable[[Run], None]:
+    def change(run: Run) -> None:
+        run.world.line_state = state
+        run.conversation.handle(LineChanged("lab", state))
+
+    return change
+
+
+def puts(*events: Any) -> Callable[[Run], None]:
+    def put(run: Run) -> None:
+        for event in events:
+            run.conversation._events.put_nowait(event)
+
+    return put
+
+
+ACTIONS: dict[str, Callable[[Run], object]] = {
+    "ringing": puts(RemoteRinging("lab", ID)),
+    "media": puts(RemoteMedia("lab", ID, "v=0")),
+    "answer": puts(RemoteAnswer("lab", ID, "v=0")),
+    "bare answer": puts(RemoteAnswer("lab", ID)),
+    "bye": bye,
+    "gone": gone,
+    "connected": puts(CONNECTED),
+    "not connected": puts(Failed("no path")),
+    "lost": puts(Failed("lost", was_connected=True)),
+    "media died twice": puts(MediaDied(1), MediaDied(2)),
+    "media ready": puts(MediaReady()),
+    "figures": puts(StatsReport(MediaStats(seconds_since_packet=0.1))),
+    "silence": puts(StatsReport(MediaStats(seconds_since_packet=31.0))),
+    "datagram": puts(Datagram(b"", ("192.0.2.1", 9))),
+    "pick up": lambda run: run.conversation.answer(),
+    "hang up": lambda run: run.conversation.hang_up(),
+    "mute": lambda run: setattr(run.conversation, "muted", True),
+    **{f"line {state.value}": line(state) for state in _LINE_STATES},
+}
+# Half of them rings and answers, so that calls get far.
+NAMES = st.sampled_from([*ACTIONS, *["ringing", "answer", "pick up", "connected", "figures"] * 3])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    direction=st.sampled_from(Direction),
+    steps=st.lists(st.tuples(NAMES, st.integers(0, 6)), max_size=14),
+    invite=st.sampled_from(["", "", None, *_ERRORS]),
+    answer=st.sampled_from(["", "", None, *_ERRORS]),
+    offer=st.sampled_from(["", "", "", None, NoPath("none"), OSError("no"), SdpError("bad")]),
+    accept=st.sampled_from(["", "", SdpError("bad")]),
+    open_audio=st.sampled_from(["", "", None, MediaError("no"), ValueError("rate")]),
+    connect=st.sampled_from(["", "", None, MediaError("no"), ValueError("keys")]),
+)
+def test_any_sequence_of_events_ends_cleanly(
+    direction: Direction, steps: list[tuple[str, int]], **outcomes: Any
+) -> None:
+    async def go() -> None:
+        world = World(**outcomes)
+        async with conversation(world, direction) as run:
+            for name, turns in steps:
+                # The gateway can only speak of a call that it has: `Dialogs` drops the rest.
+                if name not in {"ringing", "media", "answer", "bare answer", "bye", "gone"} or ID in world.live:
+                    ACTIONS[name](run)
+                await run.turns(turns)
+            run.conversation.hang_up()
+            known_at_end = ID in world.live
+            await run.reason()
+        # Exactly one BYE when the gateway has the call as it ends, none when the gateway ended or refused it.
+        assert not world.live
+        assert len(world.byes) <= 1
+        if known_at_end and world.invite.__class__ is not GatewayRefused:
+            assert len(world.byes) == 1
+
+    asyncio.run(go())
