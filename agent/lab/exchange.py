@@ -24,8 +24,9 @@ from agent.lab.leg import (
     UNALLOCATED_NUMBER,
     Hangup,
     Leg,
+    Session,
 )
-from agent.lab.registrar import Registrar, Session
+from agent.lab.registrar import Registrar
 from agent.lab.routes import FarEndFactory, Route, routing_table, user_part
 from agent.lab.sdp_style import freeswitch_style, has_candidates
 from agent.lab.wire import CALL_ERROR, Dialect, Json, Step, custom_headers, dialog_call_id, dialog_params

@@ -25,8 +25,8 @@ from websockets.http11 import Request, Response
 from agent.lab.exchange import Exchange, RequestError
 from agent.lab.far_end import FarEnd
 from agent.lab.faults import Faults
-from agent.lab.leg import NORMAL_CLEARING, Hangup, Leg
-from agent.lab.registrar import Registrar, Session
+from agent.lab.leg import NORMAL_CLEARING, Hangup, Leg, Session
+from agent.lab.registrar import Registrar
 from agent.lab.routes import FarEndFactory, style_of
 from agent.lab.stock_peer import RsaCertificate
 from agent.lab.wire import (

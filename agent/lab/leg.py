@@ -1,4 +1,4 @@
-"""One call as the lab gateway sees it: one client's leg, and what is on its other side."""
+"""What the lab gateway holds: a client's session, and its calls, each a leg with something on its other side."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from agent.lab.far_end import FarEnd
-from agent.lab.registrar import Session
-from agent.lab.wire import Json
+from agent.lab.wire import ClientSocket, Json
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,24 @@ def telnyx_ids() -> Json:
         "telnyx_leg_id": leg_id,
         "telnyx_call_control_id": f"v3:{leg_id}",
     }
+
+
+@dataclass(eq=False)
+class Session:
+    """One login's session. It outlives its socket for a while, so that calls survive a reconnect."""
+
+    login: str
+    sessid: str
+    voice_sdk_id: str
+    fixed_destination: str | None = None  # anonymous login: every call goes to that assistant
+    socket: ClientSocket | None = field(default=None, repr=False)
+    calls: dict[str, Leg] = field(default_factory=dict, repr=False)
+    registered: bool = False
+
+    async def notify(self, method: str, params: Json) -> None:
+        """Send a request of the gateway to the client, if it is connected."""
+        if self.socket is not None:
+            await self.socket.request(method, params)
 
 
 @dataclass(eq=False)

@@ -4,33 +4,11 @@ from __future__ import annotations
 
 import hmac
 import uuid
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from agent.lab.wire import ClientSocket, Json
-
-if TYPE_CHECKING:
-    from agent.lab.leg import Leg
+from agent.lab.leg import Session
+from agent.lab.wire import Json
 
 VOICE_SDK_ID_CHARACTERS = 31  # behind "VSDK", as in public logs (telnyx-rtc.md 1.2)
-
-
-@dataclass(eq=False)
-class Session:
-    """One login's session. It outlives its socket for a while, so that calls survive a reconnect."""
-
-    login: str
-    sessid: str
-    voice_sdk_id: str
-    fixed_destination: str | None = None  # anonymous login: every call goes to that assistant
-    socket: ClientSocket | None = field(default=None, repr=False)
-    calls: dict[str, Leg] = field(default_factory=dict, repr=False)
-    registered: bool = False
-
-    async def notify(self, method: str, params: Json) -> None:
-        """Send a request of the gateway to the client, if it is connected."""
-        if self.socket is not None:
-            await self.socket.request(method, params)
 
 
 class Registrar:
