@@ -49,6 +49,11 @@ def why_not() -> str | None:
         return f"needs {', '.join(missing)} (Debian: systemd-container, util-linux)"
     if not Path("/sys/fs/cgroup").is_dir() or not os.access("/sys/fs/cgroup", os.W_OK):
         return "needs a writable /sys/fs/cgroup"
+    mounts = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "true"], check=False, capture_output=True, text=True
+    )
+    if mounts.returncode:
+        return f"needs mounts of its own, which a chroot has not ({mounts.stderr.strip()})"
     return None
 
 
