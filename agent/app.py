@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr
 from agent.calls.commands import VERBS, CommandError, parse_command
 from agent.calls.events import EventType, Publisher
 from agent.dialing import Dialling
+from agent.gateway.events import LineEvent
 from agent.gateway.line import GatewayLine
 from agent.gateway.line_settings import AnonymousLogin, LineSettings
 from agent.media.control import MediaProcess
@@ -25,8 +26,9 @@ from agent.media.messages import MediaEvent
 from agent.mqtt.bridge import MqttBridge
 from agent.mqtt.broker import LinkSettings, MqttVersion
 from agent.service.control_socket import ControlError, ControlServer
-from agent.service.journal import configure_logging, register_secret
+from agent.service.journal import configure_logging
 from agent.service.notify import Notifier
+from agent.service.redact import register_secret
 from agent.settings.line import LineConfig
 from agent.settings.model import Config
 from agent.settings.mqtt import MqttConfig
@@ -36,12 +38,13 @@ from hardware.board import Board, open_board
 from hardware.buttons import ButtonEvent, ButtonSpec
 from hardware.lamps import LampSpec
 from hardware.pin_board import BoardError
-from hardware.profile import detect_profile, load_profile
-from hardware.virtual_board import VirtualBoard
+from hardware.profile import load_profile
+from hardware.virtual_board import TAP_S, VirtualBoard
 
 logger = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_FAILED = 0, 1
+MAX_PRESS_S = 60  # the longest `hold_s` that a button can have
 STOP_TIMEOUT_S = 8.0  # below systemd's TimeoutStopSec: a BYE that gets no answer must not cost the clean end
 
 
@@ -58,8 +61,8 @@ class App:
         self._lines = {
             name: GatewayLine(line_settings(name, line), self._on_line_event) for name, line in config.lines.items()
         }
-        profile = detect_profile() if config.audio.profile == "auto" else load_profile(config.audio.profile)
-        self.switchboard = Switchboard(Dialling(config, profile), self._lines, self._media, self.publishers)
+        dialling = Dialling(config, load_profile(config.audio.profile))
+        self.switchboard = Switchboard(dialling, self._lines, self._media, self.publishers)
         self._notifier = Notifier(self._is_media_alive)
         self.publishers.append(_ServiceStatus(self._notifier))
         self._mqtt = self._make_mqtt(config)
@@ -118,7 +121,7 @@ class App:
             for wait in waits:
                 wait.cancel()
 
-    def _parts(self) -> Iterator[tuple[str, Any]]:
+    def _parts(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         yield "media", self._media.run()
         for name, line in self._lines.items():
             yield f"line {name}", line.run()
@@ -161,7 +164,7 @@ class App:
     def _on_button(self, name: str, event: ButtonEvent) -> None:
         self._loop.call_soon_threadsafe(self.switchboard.on_button, name, event)
 
-    def _on_line_event(self, event: Any) -> None:
+    def _on_line_event(self, event: LineEvent) -> None:
         self.switchboard.on_line_event(event)
 
     def _on_media_event(self, event: MediaEvent) -> None:
@@ -182,12 +185,12 @@ class App:
         return await self.switchboard.execute(parse_command(verb, fields))
 
     async def _press(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Press a button of a virtual board, as a finger would."""
-        name, seconds = fields.get("button"), fields.get("seconds", 0.2)
+        """The control socket's `press`, checked: {"button": name, "seconds": how long}."""
+        name, seconds = fields.get("button"), fields.get("seconds", TAP_S)
         if name not in self._config.buttons:
             raise CommandError(f"press: unknown button {name!r}; buttons: {', '.join(self._config.buttons) or 'none'}")
-        if not isinstance(seconds, int | float) or not 0 < seconds <= 60:
-            raise CommandError("press: seconds must be a number above 0 and at most 60")
+        if not isinstance(seconds, int | float) or not 0 < seconds <= MAX_PRESS_S:
+            raise CommandError(f"press: seconds must be a number above 0 and at most {MAX_PRESS_S}")
         await self.press(name, float(seconds))
         return {"button": name}
 

@@ -1,4 +1,4 @@
-"""The parts of a call's set-up that run beside its event queue, because they wait for others.
+"""Runs the steps of a call's set-up beside its event queue, because they wait for others.
 
 A step ends in silence or in one `StepFailed`, whatever happens in it: a call must never wait for a step that is no
 more.
@@ -36,13 +36,9 @@ class Steps:
         self._on_failure = on_failure
         self._running: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run `work` in a task of its own."""
-
-        async def step() -> None:
-            await work()
-
-        task = asyncio.create_task(step(), name=f"call.{name}")
+        task = asyncio.create_task(work, name=f"call.{name}")
         self._running.add(task)
         task.add_done_callback(self._ended)
 

@@ -150,7 +150,7 @@ class Conversation:
         """Run the call to its end; when this returns everything it used is released."""
         try:
             if self.call.direction is Direction.OUTBOUND:
-                self._steps.start(self._place, "place")
+                self._steps.start(self._place(), "place")
             else:
                 self._advance(CallState.RINGING)
             while not self.call.ended:
@@ -199,7 +199,7 @@ class Conversation:
                 self._end(EndReason.GATEWAY_LOST if lost else reason, detail)
             case _Answer():
                 if self.call.direction is Direction.INBOUND and self._advance(CallState.ANSWERING):
-                    self._steps.start(self._pick_up, "pick up")
+                    self._steps.start(self._pick_up(), "pick up")
             case Connected() | Failed() | StatsReport() | Datagram() | MediaDied() | MediaReady():
                 self._take_media(event)
             case _:
@@ -235,7 +235,7 @@ class Conversation:
             case Connected(handover=handover, pair=pair):
                 logger.info("audio path: %s", pair, extra={"call": self.call.id})
                 self._connected_s = self._counted_s = self._loop.time()
-                self._steps.start(lambda: self._connect_media(handover), "connect media")
+                self._steps.start(self._connect_media(handover), "connect media")
             case Failed(text=text, was_connected=was_connected):
                 self._lost_text = text
                 if was_connected:
@@ -258,7 +258,7 @@ class Conversation:
         """Everything up to the INVITE's result. The microphone opens beside the gathering, not after it."""
         give_up_s = self._loop.time() + LINE_WAIT_S
         await self._wait_for_line(give_up_s)
-        self._steps.start(self._open_audio, "open audio")
+        self._steps.start(self._open_audio(), "open audio")
         sdp = await self._peer.offer()
         await self._wait_for_line(give_up_s)  # gathering takes up to a second: time enough to lose it
         self._advance(CallState.REQUESTING)
@@ -287,7 +287,7 @@ class Conversation:
     async def _pick_up(self) -> None:
         if self._offer is None:
             raise SdpError("the caller's INVITE had no session description")
-        self._steps.start(self._open_audio, "open audio")
+        self._steps.start(self._open_audio(), "open audio")
         sdp = await self._peer.answer(self._offer)
         self._sdp_applied = True
         await self._line.answer(self.call.id, sdp, self._dial.params)

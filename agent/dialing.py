@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiortc import RTCIceServer
 
@@ -21,7 +19,7 @@ from agent.media.messages import AudioSetup, OpusSetup, RtpSetup, SrtpKeys, Tran
 from agent.rtc.peer import Handover, PeerSettings
 from agent.settings.call_options import CallOptions
 from agent.settings.load import parse_call_options
-from agent.settings.model import Config
+from agent.settings.model import Config, TargetConfig
 from agent.settings.problems import ConfigErrors
 from hardware.profile import Profile
 
@@ -81,20 +79,14 @@ class Dialling:
 
     def of_target(self, name: str) -> DialSettings:
         """A target of the config. Raises `CommandError` naming those there are."""
-        target = self.config.targets.get(name)
-        if target is None:
-            known = ", ".join(self.config.targets) or "none is configured"
-            raise CommandError(f"command/call: unknown target {name!r}; targets: {known}")
-        options = CallOptions.merged(self.config.call_defaults, target)
+        options = CallOptions.merged(self.config.call_defaults, self._target(name))
         return self._settings(options, self.config.line_of(name), name)
 
     def of_command(self, command: CallCommand) -> DialSettings:
         """A command's call: target or destination, with the options of this one call on top."""
         per_call = self._per_call(command.options)
         if command.target is not None:
-            target = self.config.targets.get(command.target)
-            if target is None:
-                return self.of_target(command.target)  # raises, with the names
+            target = self._target(command.target)
             options = CallOptions.merged(self.config.call_defaults, target, per_call)
             return self._settings(options, self._line(command.line or target.line), command.target)
         dialled = self._per_call({**command.options, "destinationNumber": command.destination})
@@ -116,6 +108,13 @@ class Dialling:
             user_variables=decided.params.user_variables,
         )
         return replace(decided, params=params)
+
+    def _target(self, name: str) -> TargetConfig:
+        target = self.config.targets.get(name)
+        if target is None:
+            known = ", ".join(self.config.targets) or "none is configured"
+            raise CommandError(f"command/call: unknown target {name!r}; targets: {known}")
+        return target
 
     def _per_call(self, options: Mapping[str, Any]) -> CallOptions:
         try:
@@ -148,7 +147,7 @@ class Dialling:
                     for server in ice
                 ),
                 relay_only=options.forceRelayCandidate,
-                loopback=_is_loopback(self.config.lines[line].url),
+                loopback=self.config.lines[line].is_local,  # then so is the media
                 ptime_ms=audio.opus.ptime_ms,
                 fec=audio.opus.fec,
             ),
@@ -191,12 +190,3 @@ def _dialog_params(options: CallOptions) -> DialogParams:
 def _as_json_number(value: Any) -> Any:
     """30 seconds are `30` in JavaScript's JSON, never `30.0`."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _is_loopback(url: str) -> bool:
-    """Whether the gateway is on this machine: then so is the media, and a loopback candidate is needed."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

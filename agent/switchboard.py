@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -290,6 +290,7 @@ class Switchboard:
             publisher.publish_event(event, data)
 
     def publish_state(self) -> None:
+        """Tell everybody the whole state as it is now."""
         state = self.snapshot()
         for publisher in self._publishers:
             publisher.publish_state(state)
@@ -327,7 +328,7 @@ class Switchboard:
         if self._conversation is not None and self._conversation.call.id in call_ids:
             self._conversation.handle(event)
 
-    def _chore(self, work: Any) -> None:
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)

@@ -10,10 +10,7 @@ from typing import Literal, Protocol
 from hardware.buttons import ButtonEvent, ButtonSpec
 from hardware.gpio_board import GpioBoard
 from hardware.lamps import LampPattern, LampSpec
-from hardware.pin_board import BoardError
 from hardware.virtual_board import VirtualBoard
-
-__all__ = ["Board", "BoardError", "BoardKind", "GpioBoard", "VirtualBoard", "is_raspberry_pi", "open_board"]
 
 logger = logging.getLogger(__name__)
 

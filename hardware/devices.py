@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 
 from hardware.cards import Direction, read_cards, usb_card
 from hardware.pcm import Capture, PcmError, PcmSettings, Playback
@@ -23,14 +22,6 @@ VIRTUAL_CAPTURE = "virtual:silence"
 VIRTUAL_PLAYBACK = "virtual:null"
 WAV_PREFIX = "wav:"
 USB = "usb"  # looked up at each opening, so that a card may be unplugged and come back under another number
-
-
-@dataclass(frozen=True)
-class DeviceList:
-    """Names that `open_capture` and `open_playback` take."""
-
-    capture: list[str]
-    playback: list[str]
 
 
 def open_capture(device: str, settings: PcmSettings) -> Capture:
@@ -57,20 +48,6 @@ def open_playback(device: str, settings: PcmSettings) -> Playback:
     from hardware.alsa import AlsaPlayback  # noqa: PLC0415 - virtual devices shall not load ALSA
 
     return AlsaPlayback(_resolve(device, "playback"), settings)
-
-
-def list_devices() -> DeviceList:
-    """The ALSA devices of this machine, cards first, as `arecord -L` and `aplay -L` list them."""
-    import alsaaudio  # noqa: PLC0415 - virtual devices shall not load ALSA
-
-    return DeviceList(
-        capture=_cards_first(alsaaudio.pcms(alsaaudio.PCM_CAPTURE)),
-        playback=_cards_first(alsaaudio.pcms(alsaaudio.PCM_PLAYBACK)),
-    )
-
-
-def _cards_first(names: list[str]) -> list[str]:
-    return sorted(names, key=lambda name: not name.startswith("plughw:"))
 
 
 def _refuse_unknown_virtual(device: str, known: str) -> None:

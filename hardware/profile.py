@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hardware.cards import Card, read_cards, usb_card
-from hardware.pcm import PcmSettings
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +35,6 @@ class Profile:
     one_clock: bool  # microphone and speaker on one clock: a linear echo canceller can follow
     cards: tuple[str, ...] = ()  # card ids (or their beginnings) that this profile is made for
     plug: str = "plughw"
-
-    @property
-    def pcm(self) -> PcmSettings:
-        return PcmSettings(self.rate_hz, self.period_frames, self.periods, self.fill_frames)
 
 
 def profile_names() -> list[str]:

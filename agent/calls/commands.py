@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 MAX_PAYLOAD_BYTES = 16 * 1024  # a command is a few hundred bytes; more is a mistake or an attack
+MAX_TRANSACTION_CHARS = 128  # three uuids; it is echoed as it is, so it must be bounded
 
 
 class CommandError(ValueError):
@@ -22,7 +23,7 @@ class CommandError(ValueError):
 class _Command(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    transaction: str | None = Field(default=None, max_length=128)  # echoed in the response
+    transaction: str | None = Field(default=None, max_length=MAX_TRANSACTION_CHARS)  # echoed in the response
 
 
 class CallCommand(_Command):
@@ -34,7 +35,7 @@ class CallCommand(_Command):
     line: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)  # ICallOptions of this one call
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class HangupCommand(_Command):
@@ -65,7 +66,7 @@ class MuteCommand(_Command):
 
 Command = CallCommand | HangupCommand | AnswerCommand | DtmfCommand | MuteCommand
 
-_MODELS: dict[str, type[CallCommand | HangupCommand | AnswerCommand | DtmfCommand | MuteCommand]] = {
+_MODELS: dict[str, type[Command]] = {
     "call": CallCommand,
     "hangup": HangupCommand,
     "answer": AnswerCommand,
@@ -75,7 +76,7 @@ _MODELS: dict[str, type[CallCommand | HangupCommand | AnswerCommand | DtmfComman
 VERBS = tuple(_MODELS)
 _BARE_FIELD = {"call": "target", "dtmf": "digits"}  # a payload that is just a word means this field
 _EXPECTED = {
-    "transaction": "text of at most 128 characters",
+    "transaction": f"text of at most {MAX_TRANSACTION_CHARS} characters",
     "target": "the name of a target in the config",
     "destinationNumber": "text such as +12345678900",
     "line": "the name of a line in the config",

@@ -19,7 +19,7 @@ EventType = Literal[
 
 
 class Publisher(Protocol):
-    """Who wants to know: MQTT, the control socket. None of these may block or raise."""
+    """Who wants to know: MQTT, the control socket, systemd. None of these may block or raise."""
 
     def publish_state(self, state: dict[str, Any]) -> None:
         """The device's whole state, after every change of it."""

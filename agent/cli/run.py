@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: systemd's RestartPreventExitStatus= knows it
+from agent.cli.config_file import DEFAULT_CONFIG, read_config
 
 
 @click.command()
@@ -15,7 +15,7 @@ EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: systemd's RestartPreventExitStatus= kn
     "--config",
     "config_path",
     type=click.Path(path_type=Path),
-    default=Path("/etc/callpoint/callpoint.toml"),
+    default=DEFAULT_CONFIG,
     show_default=True,
     help="The device's config file.",
 )
@@ -24,14 +24,7 @@ def run(config_path: Path) -> None:
 
     Exit code 78 means that the config has errors; they are all listed.
     """
-    from agent.settings.load import load_config  # noqa: PLC0415  (as late as possible: help must be quick)
-    from agent.settings.problems import ConfigErrors  # noqa: PLC0415
-
-    try:
-        config = load_config(config_path)
-    except ConfigErrors as errors:
-        click.echo(str(errors), err=True)
-        sys.exit(EXIT_CONFIG)
-    from agent.app import run_app  # noqa: PLC0415
+    config = read_config(config_path)
+    from agent.app import run_app  # noqa: PLC0415  (after the check: a config with errors is told without waiting)
 
     sys.exit(run_app(config))

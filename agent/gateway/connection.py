@@ -98,7 +98,7 @@ class Connection:
     async def send_bye(self, bye: OwedBye) -> None:
         """Try to deliver a BYE; it stays owed unless the gateway answers."""
         call_id = bye.dialog.call_id
-        fields = dialog_params(bye.dialog, bye.params, self._settings.user_variables, empty_headers=True)
+        fields = dialog_params(bye.dialog, bye.params, empty_headers=True)
         try:
             await self.request("bye", bye_params(self._session.sessid, bye.cause, fields), BYE_TIMEOUT_S)
         except GatewayRefused as refusal:
@@ -220,10 +220,7 @@ class Connection:
             await self._link.send(jsonrpc.error(request.id, code, message))
 
     def _on_registration(self, state: LineState, detail: str) -> None:
-        if state is LineState.LOGGING_IN:
-            self.usable = False
-        else:
-            self.usable = True
+        self.usable = state is not LineState.LOGGING_IN
         self._report(state, detail)
         if state is LineState.READY:
             for bye in self._dialogs.owed:

@@ -31,7 +31,6 @@ class DialogParams:
     remote_caller_id_name: str = DEFAULT_REMOTE_NAME
     remote_caller_id_number: str = ""  # empty: the destination
     custom_headers: tuple[Header, ...] = ()
-    audio: bool | Mapping[str, Any] = True
     client_state: str | None = field(default=None, repr=False)
     user_variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -57,7 +56,6 @@ class Dialog:
 def dialog_params(
     dialog: Dialog,
     params: DialogParams | None,
-    line_variables: Mapping[str, Any],
     *,
     empty_headers: bool = False,
 ) -> JsonObject:
@@ -70,8 +68,8 @@ def dialog_params(
     fields: JsonObject = {
         key: value for key, value in params.extra.items() if value is not None and key not in _NEVER_SENT
     }
-    fields["audio"] = params.audio if isinstance(params.audio, bool) else dict(params.audio)
-    fields["userVariables"] = {**line_variables, **params.user_variables}
+    fields["audio"] = True
+    fields["userVariables"] = dict(params.user_variables)
     if params.client_state is not None:
         fields["clientState"] = params.client_state
     fields |= _ids(dialog.ids)

@@ -25,8 +25,6 @@ class GatewayTimeout(GatewayError):  # noqa: N818  pairs with GatewayRefused
 
     def __init__(self, method: str, timeout_s: float) -> None:
         super().__init__(f"the gateway did not answer {method} within {timeout_s:.0f} s")
-        self.method = method
-        self.timeout_s = timeout_s
 
 
 class ConnectionLost(Exception):  # noqa: N818  how every connection ends

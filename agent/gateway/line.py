@@ -98,7 +98,7 @@ class GatewayLine:
         if self.state is LineState.OFFLINE:
             self._hurried.set()
 
-    async def invite(self, call_id: str, sdp: str, params: DialogParams, user_agent: str = USER_AGENT) -> None:
+    async def invite(self, call_id: str, sdp: str, params: DialogParams) -> None:
         """Place a call; returns when the gateway has taken the INVITE (telnyx-rtc.md 2.3).
 
         Ringing, media and answer may be told by events before this returns. Raises `LineDown` (at once when the
@@ -112,13 +112,13 @@ class GatewayLine:
         fields = self._fields(dialog, params)
         try:
             await connection.request(
-                "invite", invite_params(self._session.sessid, sdp, fields, user_agent), INVITE_TIMEOUT_S
+                "invite", invite_params(self._session.sessid, sdp, fields, USER_AGENT), INVITE_TIMEOUT_S
             )
         except GatewayRefused:
             self._dialogs.end(call_id)
             raise
 
-    async def answer(self, call_id: str, sdp: str, params: DialogParams, user_agent: str = USER_AGENT) -> None:
+    async def answer(self, call_id: str, sdp: str, params: DialogParams) -> None:
         """Answer an incoming call; it is active when this returns (telnyx-rtc.md 2.5).
 
         Raises `LineDown`, `GatewayTimeout`, `GatewayRefused`.
@@ -126,7 +126,7 @@ class GatewayLine:
         connection = self._usable_connection()
         fields = self._fields(self._dialogs.get(call_id), params)
         await connection.request(
-            "answer", invite_params(self._session.sessid, sdp, fields, user_agent), ANSWER_TIMEOUT_S
+            "answer", invite_params(self._session.sessid, sdp, fields, USER_AGENT), ANSWER_TIMEOUT_S
         )
 
     async def bye(self, call_id: str, cause: Cause, params: DialogParams | None = None) -> None:
@@ -228,4 +228,4 @@ class GatewayLine:
         return self._connection
 
     def _fields(self, dialog: Dialog, params: DialogParams) -> JsonObject:
-        return dialog_params(dialog, params, self._settings.user_variables)
+        return dialog_params(dialog, params)

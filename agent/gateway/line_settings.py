@@ -26,7 +26,6 @@ class LineSettings:
     """One line: where its gateway is and who we are there. Credentials are never part of a repr.
 
     `url` is `ws://` or `wss://`; `ca_file` names a PEM file to trust instead of the system's authorities.
-    `user_variables` holds strings and booleans only (mod_verto reads nothing else).
     Raises `ValueError` naming the line and what is missing.
     """
 
@@ -38,7 +37,6 @@ class LineSettings:
     login_token: str | None = field(default=None, repr=False)
     anonymous: AnonymousLogin | None = None
     ca_file: str | None = None
-    user_variables: Mapping[str, str | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)

@@ -21,7 +21,7 @@ def login_request(
 ) -> tuple[str, JsonObject]:
     """Method and params of the login: anonymous where there are no credentials, else all that are set."""
     if settings.anonymous is not None and not (settings.login or settings.login_token):
-        return ANONYMOUS_LOGIN, _anonymous_login(settings, settings.anonymous, sessid, reconnection=reconnection)
+        return ANONYMOUS_LOGIN, _anonymous_login(settings.anonymous, sessid, reconnection=reconnection)
     params: JsonObject = {}
     for key, value in (
         ("login", settings.login),
@@ -30,14 +30,14 @@ def login_request(
     ):
         if value is not None:
             params[key] = value
-    params["userVariables"] = dict(settings.user_variables)
     if dialect.telnyx_login:
         # A device that is always connected has no use for push; the gateway expects to be told so.
-        params["userVariables"] |= {"push_when_active": False, "pn_late_fanout": False}
+        params["userVariables"] = {"push_when_active": False, "pn_late_fanout": False}
         params["reconnection"] = reconnection
         params["loginParams"] = {"early_sdp_answer": False}
         params["User-Agent"] = _user_agent()
     else:
+        params["userVariables"] = {}
         params["loginParams"] = {}
     if sessid is not None:
         params["sessid"] = sessid
@@ -75,17 +75,13 @@ def _session(sessid: str | None) -> JsonObject:
     return {} if sessid is None else {"sessid": sessid}
 
 
-def _anonymous_login(
-    settings: LineSettings, target: AnonymousLogin, sessid: str | None, *, reconnection: bool
-) -> JsonObject:
+def _anonymous_login(target: AnonymousLogin, sessid: str | None, *, reconnection: bool) -> JsonObject:
     params: JsonObject = {
         "target_type": target.target_type,
         "target_id": target.target_id,
         "reconnection": reconnection,
         "User-Agent": _user_agent(),
     }
-    if settings.user_variables:
-        params["userVariables"] = dict(settings.user_variables)
     if sessid is not None:
         params["sessid"] = sessid
     if target.target_version_id is not None:

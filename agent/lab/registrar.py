@@ -73,10 +73,6 @@ class Registrar:
         found = connected or mine
         return found[-1] if found else None
 
-    @property
-    def sessions(self) -> tuple[Session, ...]:
-        return tuple(self._sessions.values())
-
 
 def _same(known: str, given: str) -> bool:
     return hmac.compare_digest(known.encode(), given.encode())

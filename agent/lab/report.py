@@ -19,8 +19,8 @@ EDGE_S = 0.5  # what is left out at both ends: connecting and hanging up cut int
 
 
 @dataclass(frozen=True)
-class Heard:
-    """One direction. `match` is `aligned_correlation`'s: 1 for the very same sound."""
+class OneWay:
+    """What one side heard of the other. `match` is `aligned_correlation`'s: 1 for the very same sound."""
 
     seconds: float
     match: float
@@ -38,8 +38,8 @@ class CallReport:
     answer_s: float | None  # press to answer
     first_audio_s: float | None  # press to the first packet at the far end
     round_trip_s: float | None  # device's mouth to device's ear over the far end's echo, without the echo's delay
-    at_device: Heard
-    at_far_end: Heard
+    at_device: OneWay
+    at_far_end: OneWay
     end_reason: str
 
     @property
@@ -101,6 +101,6 @@ def _seconds(value: float | None, missing: str = "never") -> str:
     return missing if value is None else f"{value:.2f} s"
 
 
-def _verdict(heard: Heard) -> str:
+def _verdict(heard: OneWay) -> str:
     mark = "good" if heard.good else "BAD"
     return f"{mark}: match {heard.match:.2f} over {heard.seconds:.1f} s, {heard.packets_lost} packets lost"

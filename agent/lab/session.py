@@ -22,7 +22,7 @@ from agent.lab.console import open_console, print_report, say
 from agent.lab.daemon import DaemonError, Fields
 from agent.lab.far_end import ECHO_DELAY_S, FRAME
 from agent.lab.measure import aligned_correlation
-from agent.lab.report import CallReport, Heard, echo_delay_s, end_of, match_of_looped
+from agent.lab.report import CallReport, OneWay, echo_delay_s, end_of, match_of_looped
 from agent.lab.rig import Lab, open_lab
 from agent.lab.voice import RATE_HZ
 
@@ -124,7 +124,7 @@ async def judge(lab: Lab, pressed_s: float, answered_s: float | None) -> CallRep
     audio = last_call.get("audio") or {}
     reason = end_of(last_call)
     if far_end is None:
-        nothing = Heard(0.0, 0.0, 0)
+        nothing = OneWay(0.0, 0.0, 0)
         return CallReport(answered_s, None, None, nothing, nothing, reason)
     voice.write_wav(lab.keep / FAR_END, far_end.heard.samples)
     try:
@@ -138,12 +138,12 @@ async def judge(lab: Lab, pressed_s: float, answered_s: float | None) -> CallRep
         answer_s=answered_s,
         first_audio_s=heard.arrivals[0][0] - pressed_s if heard.arrivals else None,
         round_trip_s=await asyncio.to_thread(echo_delay_s, looped, speaker, echo_from_s, ECHO_DELAY_S),
-        at_device=Heard(
+        at_device=OneWay(
             int(audio.get("packets_received") or 0) * FRAME / RATE_HZ,
             greeting_match,
             int(audio.get("packets_lost") or 0),
         ),
-        at_far_end=Heard(
+        at_far_end=OneWay(
             heard.seconds,
             await asyncio.to_thread(match_of_looped, looped, heard.samples),
             far_end.packets.lost,

@@ -19,7 +19,7 @@ class SrtpKeys:
 
 @dataclass(frozen=True)
 class AudioSetup:
-    """Which sound devices a call uses, and how. Strings are those of `hardware.pcm.open_*`."""
+    """Which sound devices a call uses, and how. Strings are those of `hardware.devices`."""
 
     capture: str
     playback: str

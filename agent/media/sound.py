@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from agent.media.messages import AudioSetup
 
 REOPEN_S = 1.0  # a card that was unplugged, or is busy, is tried again this often
-STALE_S = (
-    0.2  # a voice that waited longer in the card's or the sound server's buffer would be delay for all of the call
-)
+STALE_S = 0.2  # sound that waited longer in the card's or the server's buffer would be delay for all of the call
 MAX_BEHIND_S = 0.1  # the timer clock catches up with a late wake-up, not with a suspended board
 
 

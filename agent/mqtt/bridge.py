@@ -13,7 +13,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agent.calls.commands import MAX_PAYLOAD_BYTES, VERBS, Command, CommandError, parse_command
+from agent.calls.commands import (
+    MAX_PAYLOAD_BYTES,
+    MAX_TRANSACTION_CHARS,
+    VERBS,
+    Command,
+    CommandError,
+    parse_command,
+)
 from agent.mqtt.broker import LinkSettings
 from agent.mqtt.link import LinkState, MqttLink
 from agent.mqtt.outbox import EVENT_EXPIRY_S
@@ -22,7 +29,6 @@ from agent.mqtt.topics import Topics, sanitise_verb
 logger = logging.getLogger(__name__)
 
 MAX_COMMANDS_IN_PROGRESS = 16  # more at once is a loop somewhere in the automation, not a person
-MAX_TRANSACTION_CHARS = 128  # as in the commands' model
 
 Execute = Callable[[Command], Awaitable[dict[str, Any]]]
 

@@ -44,7 +44,7 @@ class ControlError(RuntimeError):
 class ControlServer:
     """Answers requests with `handler(verb, fields)`, which returns the reply's fields or raises `CommandError`.
 
-    `run()` serves until cancelled; `async with` serves for as long as its body runs. Both raise `ControlError`.
+    `async with` serves for as long as its body runs, then removes the socket. Raises `ControlError`.
     """
 
     def __init__(self, path: Path, handler: Handler) -> None:
@@ -70,11 +70,6 @@ class ControlServer:
         with contextlib.suppress(OSError):
             if self._path.stat().st_ino == self._inode:  # not the socket of whoever came after us
                 self._path.unlink()
-
-    async def run(self) -> None:
-        """Serve until cancelled, then remove the socket."""
-        async with self:
-            await asyncio.Event().wait()
 
     def broadcast(self, event: Fields) -> None:
         """Send `event` to every reader of events; one that does not keep up is disconnected."""

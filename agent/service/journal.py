@@ -10,14 +10,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.service.redact import RedactingFilter, register_secret
+from agent.service.redact import RedactingFilter
 
 try:
     from systemd.journal import send as journal_send
 except ImportError:
     journal_send = None
-
-__all__ = ["JournalHandler", "LineFormatter", "configure_logging", "register_secret"]
 
 Send = Callable[..., Any]  # systemd.journal.send: the message, then the fields by their names
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from agent.settings.base import FilledText, Hint, SettingsModel
 
+AUTO_PROFILE = "auto"  # chosen by the sound cards that are found
 Device = Annotated[FilledText, Hint("name of an ALSA device such as plughw:1,0")]
 
 
@@ -24,7 +25,8 @@ class AudioConfig(SettingsModel):
     """The sound card. What is not set comes from the profile."""
 
     profile: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$"), Hint('a profile\'s name or "auto"')] = Field(
-        default="auto", description='Name of the sound card\'s profile; `"auto"` picks it by the card that is found.'
+        default=AUTO_PROFILE,
+        description='Name of the sound card\'s profile; `"auto"` picks it by the card that is found.',
     )
     capture: Device | None = Field(default=None, description="Microphone: an ALSA device.")
     playback: Device | None = Field(default=None, description="Speaker: an ALSA device.")

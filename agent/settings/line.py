@@ -103,6 +103,11 @@ class LineConfig(SettingsModel):
         return re.sub(r"(?<=//)(?=rtc(?:dev)?\.)", f"{self.region}.", base, count=1)
 
     @property
+    def is_local(self) -> bool:
+        """Whether the gateway is on this machine."""
+        return _is_loopback(urlsplit(self.url).hostname or "")
+
+    @property
     def ice_servers(self) -> list[IceServer]:
         """STUN and TURN servers for calls that set no `iceServers`: Telnyx's own on its gateways, else none."""
         if self.dialect == "verto" or self.host is not None:

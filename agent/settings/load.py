@@ -4,7 +4,7 @@ import ast
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,18 @@ _CURES = {  # what tomllib leaves open
 }
 
 
-def load_config(path: Path, *, environ: Mapping[str, str] = os.environ, resolve_secrets: bool = True) -> Config:
+def load_config(
+    path: Path,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    resolve_secrets: bool = True,
+    profiles: Collection[str] = (),
+) -> Config:
     """The config in the file at `path`. Raises `ConfigErrors` with every problem that was found.
 
     Secrets are read from where the file says; with `resolve_secrets=False` those that the file only refers to are
-    left empty and not looked for, which is enough to check a config away from its service.
+    left empty and not looked for, which is enough to check a config away from its service. `profiles` names the sound
+    profiles that there are; without them `[audio] profile` is not looked up.
     """
     try:
         with path.open("rb") as file:
@@ -43,7 +50,7 @@ def load_config(path: Path, *, environ: Mapping[str, str] = os.environ, resolve_
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigErrors(path, [Problem(f"line {line}", "not UTF-8 text: save the file as UTF-8")]) from None
     source = Source(base_dir=path.absolute().parent, plain_secrets=private, environ=environ, resolve=resolve_secrets)
-    return _parse(text, source, path)
+    return _parse(text, source, path, profiles)
 
 
 def parse_config(
@@ -72,7 +79,9 @@ def parse_call_options(options: Mapping[str, Any]) -> CallOptions:
     raise ConfigErrors(None, problems)
 
 
-def _parse(config: str | Mapping[str, Any], source: Source, path: Path | None) -> Config:
+def _parse(
+    config: str | Mapping[str, Any], source: Source, path: Path | None, profiles: Collection[str] = ()
+) -> Config:
     raw = _tables(config, path) if isinstance(config, str) else dict(config)
     problems: list[Problem] = []
     try:
@@ -80,7 +89,7 @@ def _parse(config: str | Mapping[str, Any], source: Source, path: Path | None) -
     except ValidationError as error:
         problems = problems_of(error, Config)
     # Fields come first: where both find fault with one place, the field's own problem says it best.
-    by_path = {problem.path: problem for problem in reversed([*problems, *rule_problems(raw)])}
+    by_path = {problem.path: problem for problem in reversed([*problems, *rule_problems(raw, profiles)])}
     if by_path:
         # Raised outside of the handler: the validation error, which knows the values, must not ride along.
         raise ConfigErrors(path, reversed(by_path.values()))

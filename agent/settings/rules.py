@@ -4,17 +4,18 @@ It looks at the file's raw tables and takes nothing for granted, so its findings
 single fields, however broken the file is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from agent.settings.audio import AUTO_PROFILE
 from agent.settings.destination import EXPECTED
 from agent.settings.line import line_problems
 from agent.settings.problems import Problem, nearest, path_text
 
 
-def rule_problems(raw: Mapping[str, Any]) -> list[Problem]:
-    """Every broken rule between tables of the parsed file `raw`."""
-    return [*_lines(raw), *_targets(raw), *_buttons(raw), *_pins(raw)]
+def rule_problems(raw: Mapping[str, Any], profiles: Collection[str] = ()) -> list[Problem]:
+    """Every broken rule between tables of the parsed file `raw`. `profiles` are the sound profiles, if known."""
+    return [*_lines(raw), *_targets(raw), *_buttons(raw), *_pins(raw), *_profile(raw, profiles)]
 
 
 def _table(value: object) -> Mapping[str, Any]:
@@ -73,7 +74,13 @@ def _pins(raw: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(f"{path}.gpio", f"GPIO {gpio} is used by {first} already")
 
 
-def _unknown(parts: list[str], kind: str, name: str, known: Mapping[str, Any]) -> Problem:
+def _profile(raw: Mapping[str, Any], profiles: Collection[str]) -> Iterator[Problem]:
+    name = _table(raw.get("audio")).get("profile", AUTO_PROFILE)
+    if profiles and isinstance(name, str) and name not in (AUTO_PROFILE, *profiles):
+        yield _unknown(["audio", "profile"], "sound profile", name, (AUTO_PROFILE, *profiles))
+
+
+def _unknown(parts: list[str], kind: str, name: str, known: Collection[str]) -> Problem:
     path, near = path_text(parts), nearest(name, known)
     expected = f"one of {', '.join(known)}" if known else f"a {kind} of the config, which has none"
     return Problem(path, f"no {kind} has this name", expected=expected, suggestion=near)

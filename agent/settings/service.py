@@ -30,7 +30,7 @@ class ServiceConfig(SettingsModel):
 
 
 def control_socket_path(service: ServiceConfig, device_id: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the control socket is, for the daemon and the command alike.
+    """Where the daemon puts its control socket. `agent.cli.control.find_socket` looks in the same places.
 
     The folder of the last resort, `/tmp/callpoint-<uid>`, is made by the daemon with mode 0700; both sides must
     refuse it when it belongs to another user.

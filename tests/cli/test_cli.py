@@ -14,10 +14,11 @@ from click.testing import CliRunner, Result
 from agent.cli import EXIT_INTERRUPTED, main
 from agent.cli.call import call
 from agent.cli.check import check
+from agent.cli.config_file import EXIT_CONFIG
 from agent.cli.control import find_socket
 from agent.cli.hangup import hangup
 from agent.cli.main import COMMANDS, callpoint
-from agent.cli.run import EXIT_CONFIG, run
+from agent.cli.run import run
 from agent.cli.status import describe, status
 from agent.lab.gateway import LabGateway
 from tests.device import PASSWORD, config_of, device
@@ -88,12 +89,14 @@ def test_check_shows_the_effective_config_without_its_secrets(tmp_path: Path) ->
 @pytest.mark.parametrize("command", [check, run])
 def test_all_errors_of_a_config_are_shown_at_once_and_the_exit_code_says_config(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "c.toml"
-    file.write_text(GOOD.replace("useStereo", "useSterio").replace("login_token", "login_tokn"))
+    wrong = GOOD.replace("useStereo", "useSterio").replace("login_token", "login_tokn")
+    file.write_text(wrong + '[audio]\nprofile = "usb-speakerfone"\n')
     arguments = (file,) if command is check else ("--config", file)
     result = invoke(command, *arguments)
     assert result.exit_code == EXIT_CONFIG
     assert 'targets.reception.useSterio: unknown key, did you mean "useStereo"?' in result.output
     assert 'lines.telnyx.login_tokn: unknown key, did you mean "login_token"?' in result.output
+    assert 'audio.profile: no sound profile has this name, did you mean "usb-speakerphone"?' in result.output
 
 
 def test_without_a_daemon_the_commands_say_how_to_start_one(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from agent.gateway.events import (
     RemoteRinging,
     TelnyxIds,
 )
+from agent.gateway.messages import USER_AGENT
 
 OFFER = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\n"
 ANSWER = "v=0\r\no=FreeSWITCH 2 2 IN IP4 0.0.0.0\r\n"
@@ -64,11 +65,16 @@ async def test_the_gateways_messages_may_come_in_any_order(bench: Any, dialect: 
 
 
 async def test_a_call_from_invite_to_bye(bench: Any) -> None:
-    peer = await bench.ready(user_variables={"door": "front"})
-    params = DialogParams("bob", custom_headers=(Header("X-Door", "front"),), extra={"timeoutSecs": 30})
-    inviting = bench.spawn(bench.line.invite("c", OFFER, params, "Callpoint-test"))
+    peer = await bench.ready()
+    params = DialogParams(
+        "bob",
+        custom_headers=(Header("X-Door", "front"),),
+        user_variables={"door": "front"},
+        extra={"timeoutSecs": 30},
+    )
+    inviting = bench.spawn(bench.line.invite("c", OFFER, params))
     invite = await peer.expect("invite")
-    assert invite["params"]["User-Agent"] == "Callpoint-test"
+    assert invite["params"]["User-Agent"] == USER_AGENT
     assert invite["params"]["sessid"] == "12ef7177-1d0a-4572-a5a0-18f0faaaf486"
     dialog = invite["params"]["dialogParams"]
     assert dialog["callID"] == "c"

@@ -106,17 +106,6 @@ def test_the_verto_login_is_a_verto_clients(frames: Frames) -> None:
     assert login_request(line, VERTO, golden["sessid"], reconnection=True) == ("login", golden)
 
 
-def test_user_variables_of_the_line_go_into_the_login() -> None:
-    line = settings(login="a", password="b", user_variables={"door": "front", "tested": True})
-    _, params = login_request(line, TELNYX, None, reconnection=False)
-    assert params["userVariables"] == {
-        "door": "front",
-        "tested": True,
-        "push_when_active": False,
-        "pn_late_fanout": False,
-    }
-
-
 def test_state_and_ping_carry_the_token_where_the_sdk_puts_it(frames: Frames) -> None:
     for name, method in (("gateway_state", "gatewayState"), ("ping", "ping")):
         golden = frames("telnyx_client")[name]
@@ -158,7 +147,7 @@ def test_an_invite_with_every_option_is_the_sdks(frames: Frames) -> None:
         user_variables=wanted["userVariables"],
         extra={key: value for key, value in wanted.items() if key not in named},
     )
-    dialog = dialog_params(Dialog("my-own-id-n"), params, {})
+    dialog = dialog_params(Dialog("my-own-id-n"), params)
     ours = invite_params(golden["sessid"], golden["sdp"], dialog, "Web-2.27.10")
     assert list(ours) == list(golden)
     assert wanted.pop("iceServers") == []
@@ -169,7 +158,7 @@ def test_a_plain_invite_leaves_out_only_the_sdks_own_defaults(frames: Frames) ->
     golden = frames("telnyx_client")["invite"]["params"]
     wanted = golden["dialogParams"]
     params = DialogParams(destination_number="bob", user_variables=wanted["userVariables"])
-    ours = dialog_params(Dialog(wanted["callID"]), params, {})
+    ours = dialog_params(Dialog(wanted["callID"]), params)
     assert ours == {key: value for key, value in wanted.items() if key not in SDK_ONLY}
     assert set(invite_params("s", "v=0", ours, "Callpoint")) == set(golden)
 
@@ -187,7 +176,7 @@ def test_an_answer_names_the_gateways_ids_and_swaps_the_parties(frames: Frames) 
         remote_caller_id_number="anon",
         user_variables=wanted["userVariables"],
     )
-    ours = dialog_params(dialog, params, {})
+    ours = dialog_params(dialog, params)
     assert ours == {key: value for key, value in wanted.items() if key not in SDK_ONLY}
     assert set(invite_params("s", "v=0", ours, "Callpoint")) == set(golden)
 
@@ -198,7 +187,7 @@ def test_a_bye_is_the_sdks(frames: Frames) -> None:
     dialog = Dialog(wanted["callID"])
     dialog.learn_ids(TelnyxIds(wanted["telnyxSessionId"], wanted["telnyxLegId"], wanted["telnyxCallControlId"]))
     params = DialogParams(destination_number="bob", user_variables=wanted["userVariables"])
-    fields = dialog_params(dialog, params, {}, empty_headers=True)
+    fields = dialog_params(dialog, params, empty_headers=True)
     ours = bye_params(golden["sessid"], Cause("NORMAL_CLEARING", 16), fields)
     assert list(ours) == list(golden)
     golden["dialogParams"] = {key: value for key, value in wanted.items() if key not in SDK_ONLY}
@@ -220,13 +209,13 @@ def test_an_ack_is_the_sdks(frames: Frames) -> None:
 def test_verto_reads_the_same_dialog_params(frames: Frames, name: str) -> None:
     wanted = frames("verto_client")[name]["params"]["dialogParams"]
     params = DialogParams(destination_number="9196", caller_id_name="Ref Test", caller_id_number="1000")
-    ours = dialog_params(Dialog(wanted["callID"]), params, {})
+    ours = dialog_params(Dialog(wanted["callID"]), params)
     assert ours == {key: value for key, value in wanted.items() if key not in VERTO_ONLY}
 
 
 def test_turn_credentials_and_unset_options_are_never_sent() -> None:
     extra = {"iceServers": [{"credential": "secret"}], "timeoutSecs": 30, "telnyxCallId": None}
-    fields = dialog_params(Dialog("c"), DialogParams("bob", extra=extra), {})
+    fields = dialog_params(Dialog("c"), DialogParams("bob", extra=extra))
     assert "iceServers" not in fields
     assert "telnyxCallId" not in fields
     assert "clientState" not in fields
@@ -234,20 +223,12 @@ def test_turn_credentials_and_unset_options_are_never_sent() -> None:
 
 
 def test_extra_options_cannot_replace_the_calls_own() -> None:
-    fields = dialog_params(Dialog("real"), DialogParams("bob", extra={"callID": "x", "audio": False}), {})
+    fields = dialog_params(Dialog("real"), DialogParams("bob", extra={"callID": "x", "audio": False}))
     assert (fields["callID"], fields["audio"]) == ("real", True)
 
 
 def test_a_bye_without_params_only_names_the_call() -> None:
-    assert dialog_params(Dialog("c"), None, {"a": "b"}, empty_headers=True) == {"callID": "c"}
-
-
-def test_a_calls_variables_win_over_the_lines() -> None:
-    params = DialogParams("bob", user_variables={"door": "back"})
-    assert dialog_params(Dialog("c"), params, {"door": "front", "site": "1"})["userVariables"] == {
-        "door": "back",
-        "site": "1",
-    }
+    assert dialog_params(Dialog("c"), None, empty_headers=True) == {"callID": "c"}
 
 
 def test_secrets_never_show_in_a_repr() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hardware.devices import list_devices, open_capture, open_playback
+from hardware.devices import open_capture, open_playback
 from hardware.pcm import PcmError, PcmSettings
 from tests import pulse
 from tests.hardware.signals import chirp, find
@@ -131,11 +131,6 @@ def test_a_child_process_sees_the_devices_through_the_environment(host: PulseHos
         [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True, timeout=30
     )
     assert done.stdout.strip() == str(PERIOD_BYTES)
-
-
-def test_listing_does_not_need_a_sound_card(host: PulseHost) -> None:
-    devices = list_devices()
-    assert all(isinstance(name, str) for name in devices.capture + devices.playback)
 
 
 def test_the_host_leaves_nothing_behind(tmp_path: Path) -> None:

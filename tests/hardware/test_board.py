@@ -17,10 +17,11 @@ from gpiozero.exc import PinError
 from gpiozero.pins.mock import MockPin
 
 from hardware import gpio_board
-from hardware.board import Board, BoardError, VirtualBoard, is_raspberry_pi, open_board
+from hardware.board import Board, is_raspberry_pi, open_board
 from hardware.buttons import ButtonEvent, ButtonSpec
 from hardware.lamps import LampPattern, LampSpec
-from hardware.pin_board import PinBoard
+from hardware.pin_board import BoardError, PinBoard
+from hardware.virtual_board import VirtualBoard
 
 GUARD_S = 10.0
 BUTTONS = {"bell": ButtonSpec(17, hold_s=0.15, stable_ms=20), "stop": ButtonSpec(27, pull="down", stable_ms=20)}

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from agent.lab import voice
-from agent.lab.report import CallReport, Heard, echo_delay_s, end_of, match_of_looped
+from agent.lab.report import CallReport, OneWay, echo_delay_s, end_of, match_of_looped
 from agent.lab.voice import RATE_HZ
 
 LOOP = voice.babble(3.0, seed=31)
-GOOD, UNLIKE, SHORT = Heard(5.0, 0.9, 0), Heard(5.0, 0.1, 0), Heard(0.2, 0.9, 0)
+GOOD, UNLIKE, SHORT = OneWay(5.0, 0.9, 0), OneWay(5.0, 0.1, 0), OneWay(0.2, 0.9, 0)
 
 
 def report(at_device=GOOD, at_far_end=GOOD):

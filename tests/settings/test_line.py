@@ -147,5 +147,20 @@ def test_telnyx_lines_bring_telnyxs_ice_servers(tmp_path: Path) -> None:
     assert len(development) == 5
 
 
+@pytest.mark.parametrize(
+    ("host", "is_local"),
+    [
+        ("ws://127.0.0.1:1", True),
+        ("ws://[::1]:1", True),
+        ("ws://lab.localhost:1", True),
+        ("wss://localhost", True),
+        ("wss://pbx.example.com", False),
+        ("wss://192.0.2.7", False),
+    ],
+)
+def test_a_gateway_on_this_machine_is_recognised(tmp_path: Path, host: str, is_local: bool) -> None:
+    assert line_of(tmp_path, host=host).is_local is is_local
+
+
 def test_other_gateways_bring_none(tmp_path: Path) -> None:
     assert line_of(tmp_path, host="ws://127.0.0.1:1").ice_servers == []
