@@ -62,6 +62,7 @@ class DialSettings:
                 remote_payload_type=handover.remote_payload_type,
                 cname=handover.cname,
                 jitter_target_ms=self.jitter_target_ms,
+                codec=handover.codec,
             ),
             opus=replace(
                 self.opus,
@@ -151,6 +152,7 @@ class Dialling:
                 loopback=_is_loopback(self.config.lines[line].url),
                 ptime_ms=audio.opus.ptime_ms,
                 fec=audio.opus.fec,
+                codecs=options.codec_names(),
             ),
             audio=self._audio_setup(options),
             opus=OpusSetup(**audio.opus.model_dump()),
