@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agent.media.codec import format_of
 from agent.media.counters import Counters, Totals
 from agent.media.messages import MediaStats
 from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATES_HZ
@@ -30,7 +31,7 @@ from agent.media.sender import Sender, TxPosition, random_position
 from agent.media.srtp import SrtpPosition, SrtpSession
 
 if TYPE_CHECKING:
-    from agent.media.messages import TransportSetup
+    from agent.media.messages import RtpSetup, TransportSetup
     from agent.media.packets import Address, Packets
 
 TOTALS_IN_STATS = tuple(name for name in vars(MediaStats()) if name in Totals.__slots__)
@@ -79,7 +80,7 @@ class Engine:
         """Begin, or go on over another path: from here on all RTP and RTCP of the socket are ours.
 
         The same keys as before (another candidate pair) change only the socket. Keys that this page of counters
-        has seen (a new process) continue behind every index in use. Raises ValueError and OpusError for an
+        has seen (a new process) continue behind every index in use. Raises ValueError and CodecError for an
         impossible setup, and changes nothing then.
         """
         if self._setup is not None and (key_id, setup.rtp, setup.opus) == (
@@ -90,7 +91,7 @@ class Engine:
         rtp_setup, counters, totals = setup.rtp, self._counters, self.totals
         resuming = counters.belongs_to(key_id, rtp_setup.ssrc)
         rx_ssrc, rx_index = counters.received() if resuming else (None, 0)
-        position = self._tx_position(rtp_setup.ssrc, resuming=resuming, now_s=now_s)
+        position = self._tx_position(rtp_setup, resuming=resuming, now_s=now_s)
         srtp = SrtpSession(
             setup.keys,
             rtp_setup.ssrc,
@@ -189,12 +190,12 @@ class Engine:
             self._reporter.report(now_s, bye=True)
         self._close_streams()
 
-    def _tx_position(self, ssrc: int, *, resuming: bool, now_s: float) -> TxPosition:
+    def _tx_position(self, setup: RtpSetup, *, resuming: bool, now_s: float) -> TxPosition:
         if resuming:
             index, timestamp, then_ns = self._counters.next_packet()
-            passed = max(0, round((now_s - then_ns * 1e-9) * CLOCK_RATE_HZ))
+            passed = max(0, round((now_s - then_ns * 1e-9) * format_of(setup.codec).clock_rate_hz))
             return TxPosition(index, (timestamp + passed) & 0xFFFFFFFF)
-        if self._sender is not None and self._setup is not None and self._setup.rtp.ssrc == ssrc:
+        if self._sender is not None and self._setup is not None and self._setup.rtp.ssrc == setup.ssrc:
             # New keys, same source: the far end's timeline goes on, the rollover counter starts anew with the keys.
             return TxPosition(self._sender.index & 0xFFFF, self._sender.timestamp)
         return random_position()

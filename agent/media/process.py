@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from agent.media import wire
 from agent.media.counters import Counters, Totals
 from agent.media.engine import Engine
-from agent.media.opus import OpusError
+from agent.media.opus import CodecError
 from agent.media.packets import SocketPackets
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class MediaServer:
             try:
                 self._engine.connect(setup, bytes.fromhex(message["key_id"]), packets, time.monotonic())
                 error = ""
-            except (OpusError, ValueError) as problem:
+            except (CodecError, ValueError) as problem:
                 error = str(problem)
         if error:
             packets.close()

@@ -48,6 +48,7 @@ class PeerSettings:
     loopback: bool = False
     ptime_ms: int = 20
     fec: bool = True
+    codecs: tuple[str, ...] = ("opus", "pcmu", "pcma")  # names of `sdp.CODECS`, best first
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Handover:
     ptime_ms: int
     fec: bool
     max_bitrate_bps: int | None
+    codec: str = "opus"  # a name of `sdp.CODECS`, both ways
 
 
 @dataclass(frozen=True)
@@ -113,24 +115,25 @@ class AudioPeer:
         Raises `NoPath`: an offer without a candidate would ring at people who could not be heard.
         """
         await self._gather(controlling=True)
-        return sdp.write(self._local(setup="actpass", payload_type=sdp.OPUS_PAYLOAD_TYPE, mid="0", bundle=True))
+        codecs = sdp.offered(self._settings.codecs)
+        return sdp.write(self._local(setup="actpass", codecs=codecs, mid="0", bundle=True))
 
     async def accept_answer(self, text: str) -> None:
         """Apply the far end's answer and start connecting. Raises `SdpError`; nothing has changed then."""
         remote = sdp.parse(text)
-        opus = remote.opus()
+        codec = remote.choose(self._settings.codecs)
         role = "client" if remote.setup == "passive" else "server"
-        self._begin(remote, opus, role, our_payload_type=sdp.OPUS_PAYLOAD_TYPE)
+        self._begin(remote, codec, role, our_payload_type=sdp.CODECS[codec.name].payload_type)
 
     async def answer(self, offer: str) -> str:
         """Describe this side in reply to an offer, and start connecting. Raises `SdpError`, `NoPath`."""
         remote = sdp.parse(offer)
-        opus = remote.opus()
+        codec = remote.choose(self._settings.codecs)
         await self._gather(controlling=remote.ice_lite)
         setup = "passive" if remote.setup == "active" else "active"
         local = self._local(
             setup=setup,
-            payload_type=opus.payload_type,
+            codecs=(codec,),
             mid=remote.mid,
             bundle=remote.bundle,
             profile=remote.profile,
@@ -138,7 +141,7 @@ class AudioPeer:
             refused=(remote.others_before, remote.others_after),
         )
         role = "server" if setup == "passive" else "client"
-        self._begin(remote, opus, role, our_payload_type=opus.payload_type)
+        self._begin(remote, codec, role, our_payload_type=codec.payload_type)
         return sdp.write(local)
 
     def pause_reading(self) -> None:
@@ -199,7 +202,7 @@ class AudioPeer:
         self,
         *,
         setup: str,
-        payload_type: int,
+        codecs: tuple[sdp.Codec, ...],
         mid: str | None,
         bundle: bool,
         profile: str = "UDP/TLS/RTP/SAVPF",
@@ -218,7 +221,7 @@ class AudioPeer:
             setup=setup,
             ssrc=self._ssrc,
             cname=self._cname,
-            payload_type=payload_type,
+            codecs=codecs,
             ptime_ms=self._settings.ptime_ms,
             fec=self._settings.fec,
             mid=mid,
@@ -234,11 +237,11 @@ class AudioPeer:
             raise RuntimeError("the peer has not gathered yet: call offer() or answer() first")
         return self._ice
 
-    def _begin(self, remote: sdp.RemoteAudio, opus: sdp.Codec, role: str, our_payload_type: int) -> None:
+    def _begin(self, remote: sdp.RemoteAudio, codec: sdp.Codec, role: str, our_payload_type: int) -> None:
         self._transport()
         if self._start_task is not None:
             raise sdp.SdpError("a second answer: the connection is already being made")
-        self._start_task = asyncio.create_task(self._start(remote, opus, role, our_payload_type), name="peer.start")
+        self._start_task = asyncio.create_task(self._start(remote, codec, role, our_payload_type), name="peer.start")
         self._start_task.add_done_callback(self._started)
 
     def _started(self, task: asyncio.Task[None]) -> None:
@@ -247,7 +250,7 @@ class AudioPeer:
             logger.error("the connection could not be made", exc_info=error)
             self._fail(f"the connection could not be made ({type(error).__name__}); the journal has more")
 
-    async def _start(self, remote: sdp.RemoteAudio, opus: sdp.Codec, role: str, our_payload_type: int) -> None:
+    async def _start(self, remote: sdp.RemoteAudio, codec: sdp.Codec, role: str, our_payload_type: int) -> None:
         ice, dtls = self._transport(), self._dtls
         if dtls is None:
             raise RuntimeError("the peer has not gathered yet")
@@ -266,7 +269,7 @@ class AudioPeer:
         if dtls.state != "connected":
             self._fail("the encryption handshake with the far end failed (DTLS)")
             return
-        self._hand_over(remote, opus, our_payload_type)
+        self._hand_over(remote, codec, our_payload_type)
         dtls.on("statechange", self._on_transport_change)
         ice.on("statechange", self._on_transport_change)
 
@@ -281,7 +284,7 @@ class AudioPeer:
         except (ValueError, AssertionError, IndexError):
             logger.info("ignoring a malformed candidate of the far end")
 
-    def _hand_over(self, remote: sdp.RemoteAudio, opus: sdp.Codec, our_payload_type: int) -> None:
+    def _hand_over(self, remote: sdp.RemoteAudio, codec: sdp.Codec, our_payload_type: int) -> None:
         ice, dtls = self._transport(), self._dtls
         if dtls is None:
             raise RuntimeError("the peer has not gathered yet")
@@ -304,14 +307,15 @@ class AudioPeer:
             rx_key=keys.rx,
             ssrc=self._ssrc,
             cname=self._cname,
-            payload_type=opus.payload_type,
+            payload_type=codec.payload_type,
             remote_payload_type=our_payload_type,
-            ptime_ms=_agreed_ptime(self._settings.ptime_ms, remote.longest_packet_ms(opus)),
-            fec=self._settings.fec and opus.parameters.get("useinbandfec") == "1",
-            max_bitrate_bps=_max_bitrate(opus),
+            ptime_ms=_agreed_ptime(self._settings.ptime_ms, remote.longest_packet_ms(codec)),
+            fec=self._settings.fec and codec.parameters.get("useinbandfec") == "1",
+            max_bitrate_bps=_max_bitrate(codec),
+            codec=codec.name,
         )
         where = f"{pair.remote[0]}:{pair.remote[1]}"
-        self._on_event(Connected(handover, f"{pair.local_type} to {where}, {keys.profile}"))
+        self._on_event(Connected(handover, f"{pair.local_type} to {where}, {keys.profile}, {codec.name}"))
 
     def _on_transport_change(self) -> None:
         ice_state = self._ice.state if self._ice else "closed"
@@ -328,7 +332,7 @@ class AudioPeer:
 
 
 def _agreed_ptime(ours_ms: int, maximum_ms: int | None) -> int:
-    """The longest packet time Opus has that neither side forbids."""
+    """The longest packet time that codecs have and neither side forbids."""
     limit = min(ours_ms, maximum_ms or ours_ms)
     return next((ptime for ptime in _VALID_PTIMES_MS if ptime <= limit), 10)
 
