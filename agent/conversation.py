@@ -1,9 +1,8 @@
-"""One call in flight: joins the pure call, the gateway line, the peer and the media process.
+"""One call in flight: joins the pure call, the gateway line and the call's sound.
 
     Switchboard ─▶ Conversation ─┬─▶ Call          what state, how long, why it ended
       line events, hang up,      ├─▶ Line          INVITE, answer, BYE
-      answer, digits             ├─▶ AudioPeer     SDP, ICE, DTLS
-                                 └─▶ Media         microphone, speaker, RTP
+      answer, digits             └─▶ CallMedia     SDP, ICE, DTLS; microphone, speaker, RTP
 
 Everything that happens to a call is an event in one queue, taken one at a time by `run`; nothing else changes the
 call. Whatever ends it, `run` sends the BYE that is due, closes the sound devices and the sockets, and returns.
@@ -17,6 +16,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.call_media import CallMedia
 from agent.call_steps import StepFailed, Steps
 from agent.calls.call import Call
 from agent.calls.reasons import EndReason, cause_of_reason, reason_of_bye
@@ -44,7 +44,7 @@ from agent.media.messages import (
     MediaStats,
     StatsReport,
 )
-from agent.rtc.peer import AudioPeer, Connected, Failed, Handover, PeerEvent
+from agent.rtc.peer import Connected, Failed, PeerEvent
 from agent.rtc.sdp import SdpError
 
 logger = logging.getLogger(__name__)
@@ -89,20 +89,16 @@ class Conversation:
         self.call = call
         self.stats = MediaStats()
         self.headers: tuple[Header, ...] = ()  # what the far end sent with ringing, answer or bye
-        self.muted = muted
-        self.audio_open = False
         self._dial = dial
         self._line = line
-        self._media = media
         self._on_change = on_change
         self._offer = offer
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
-        self._peer = AudioPeer(dial.peer, self._events.put_nowait)
+        self._media = CallMedia(dial, media, self._events.put_nowait, muted=muted)
         self._steps = Steps(self._events.put_nowait)
         self._invited = call.direction is Direction.INBOUND  # whether the gateway may know the call
         self._hung_up = False
-        self._sdp_applied = False
         self._connected_s: float | None = None
         self._counted_s = 0.0  # when the media process last gave figures
         self._line_ready = asyncio.Event()
@@ -115,6 +111,16 @@ class Conversation:
     def ending(self) -> bool:
         """Whether the call has ended or is about to: what is left is to release what it used."""
         return self._hung_up or self.call.ended
+
+    @property
+    def muted(self) -> bool:
+        """Whether the far end is kept from hearing the microphone, because somebody here asked for it."""
+        return self._media.muted
+
+    @property
+    def audio_open(self) -> bool:
+        """Whether the sound devices are this call's."""
+        return self._media.audio_open
 
     # ---- what others ask of it: each puts one event and returns at once
 
@@ -140,8 +146,7 @@ class Conversation:
 
     async def set_muted(self, *, muted: bool) -> None:
         """Silence the microphone towards the far end, or let it be heard again."""
-        self.muted = muted
-        await self._media.set_muted(muted)
+        await self._media.set_muted(muted=muted)
         self._on_change(self)
 
     # ---- the call's life
@@ -235,7 +240,7 @@ class Conversation:
             case Connected(handover=handover, pair=pair):
                 logger.info("audio path: %s", pair, extra={"call": self.call.id})
                 self._connected_s = self._counted_s = self._loop.time()
-                self._steps.start(lambda: self._connect_media(handover), "connect media")
+                self._steps.start(lambda: self._media.connect(handover), "connect media")
             case Failed(text=text, was_connected=was_connected):
                 self._lost_text = text
                 if was_connected:
@@ -244,13 +249,8 @@ class Conversation:
                     self._end(EndReason.MEDIA_FAILED, text)
             case StatsReport(stats=stats):
                 self._take_stats(stats)
-            case Datagram(data=data, addr=address):
-                if address is not None:
-                    self._peer.inject(data, address)
-            case MediaDied():
-                self._peer.resume_reading()
-            case MediaReady():
-                self._peer.pause_reading()
+            case Datagram() | MediaDied() | MediaReady():
+                self._media.take(event)
 
     # ---- placing and answering
 
@@ -259,7 +259,7 @@ class Conversation:
         give_up_s = self._loop.time() + LINE_WAIT_S
         await self._wait_for_line(give_up_s)
         self._steps.start(self._open_audio, "open audio")
-        sdp = await self._peer.offer()
+        sdp = await self._media.offer()
         await self._wait_for_line(give_up_s)  # gathering takes up to a second: time enough to lose it
         self._advance(CallState.REQUESTING)
         self._invited = True
@@ -288,37 +288,29 @@ class Conversation:
         if self._offer is None:
             raise SdpError("the caller's INVITE had no session description")
         self._steps.start(self._open_audio, "open audio")
-        sdp = await self._peer.answer(self._offer)
-        self._sdp_applied = True
+        sdp = await self._media.answer(self._offer)
         await self._line.answer(self.call.id, sdp, self._dial.params)
         self._advance(CallState.ACTIVE)
 
     async def _open_audio(self) -> None:
-        self.audio_open = True
+        self._media.claim_devices()
         self._on_change(self)
-        await self._media.open_audio(self._dial.audio, muted=self.muted)
-
-    async def _connect_media(self, handover: Handover) -> None:
-        await self._media.connect(self._dial.transport(handover), handover.fd)
+        await self._media.open()
 
     async def _apply(self, sdp: str) -> bool:
-        """Apply the far end's answer, once; later ones are for nothing (telnyx-rtc.md 5.2)."""
-        if self._sdp_applied:
-            return False
+        """Apply the far end's answer; False when there was one before, or it ended the call."""
         try:
-            await self._peer.accept_answer(sdp)
+            return await self._media.accept_answer(sdp)
         except SdpError as error:
             self._end(EndReason.MEDIA_FAILED, f"the far end's answer cannot be used: {error}")
             return False
-        self._sdp_applied = True
-        return True
 
     async def _answered(self, sdp: str | None) -> None:
         if sdp is not None:
             await self._apply(sdp)
         if self.call.ended:
             return
-        if not self._sdp_applied:
+        if not self._media.agreed:
             self._end(EndReason.MEDIA_FAILED, "the far end answered without a session description")
             return
         self._advance(CallState.ACTIVE)
@@ -366,7 +358,7 @@ class Conversation:
             # At once, not one after the other: a gateway slow to take the BYE must not keep the microphone open.
             await asyncio.gather(self._close_audio(), self._say_bye())
         finally:
-            await self._peer.close()
+            await self._media.close_peer()
 
     async def _say_bye(self) -> None:
         """The line knows whether a BYE is due: it has none for a call that the gateway ended, refused or forgot."""
@@ -374,9 +366,7 @@ class Conversation:
             await self._line.bye(self.call.id, cause_of_reason(self.call.reason), self._dial.params)
 
     async def _close_audio(self) -> None:
-        if self.audio_open:
-            self.stats = await self._media.close_audio()
-            self.audio_open = False
+        self.stats = await self._media.close_audio() or self.stats
 
     # ---- small tools
 

@@ -185,7 +185,7 @@ class Run:
             self._on_change,
             offer="v=0" if direction is Direction.INBOUND else None,
         )
-        self.conversation._peer = FakePeer(world)  # type: ignore[assignment]
+        self.conversation._media._peer = FakePeer(world)  # type: ignore[assignment]
         self.task = asyncio.create_task(self.conversation.run())
 
     def _on_change(self, conversation: Conversation) -> None:
@@ -432,7 +432,7 @@ ACTIONS: dict[str, Callable[[Run], object]] = {
     "datagram": puts(Datagram(b"", ("192.0.2.1", 9))),
     "pick up": lambda run: run.conversation.answer(),
     "hang up": lambda run: run.conversation.hang_up(),
-    "mute": lambda run: setattr(run.conversation, "muted", True),
+    "mute": lambda run: setattr(run.conversation._media, "muted", True),
     **{f"line {state.value}": line(state) for state in _LINE_STATES},
 }
 # Half of them rings and answers, so that calls get far.

@@ -19,6 +19,7 @@ FLOORS = [
     {"agent.media", "agent.rtc"},
     {"agent.service", "agent.gateway", "agent.mqtt"},
     {"agent.dialing", "agent.call_steps"},
+    {"agent.call_media"},
     {"agent.conversation"},
     {"agent.switchboard"},
     {"agent.app"},
