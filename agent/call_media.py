@@ -30,6 +30,7 @@ class CallMedia:
         self, dial: DialSettings, media: MediaProcess, on_event: Callable[[PeerEvent], None], *, muted: bool
     ) -> None:
         self.muted = muted
+        self.held = False
         self.audio_open = False
         self.agreed = False
         self._dial = dial
@@ -69,7 +70,16 @@ class CallMedia:
     async def set_muted(self, *, muted: bool) -> None:
         """Silence the microphone towards the far end, or let it be heard again."""
         self.muted = muted
-        await self._media.set_muted(muted)
+        await self._media.set_muted(muted or self.held)
+
+    async def set_held(self, *, held: bool) -> None:
+        """Neither end hears the other while `held`; afterwards the microphone is muted as it was before.
+
+        The gateway gives the far end something else to hear, but FreeSWITCH goes on sending what the far end says.
+        """
+        self.held = held
+        await self._media.set_muted(held or self.muted)
+        await self._media.set_deaf(held)
 
     def take(self, event: Datagram | MediaDied | MediaReady) -> None:
         """What the media process found on the peer's socket, and whether it is there to read it."""

@@ -16,6 +16,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.call_deadlines import Deadlines
 from agent.call_media import CallMedia
 from agent.call_steps import StepFailed, Steps
 from agent.calls.call import Call
@@ -51,10 +52,6 @@ logger = logging.getLogger(__name__)
 
 LINE_WAIT_S = 10.0  # a press while the line reconnects waits this long before it gives up
 LINE_RETRY_S = 1.0  # meanwhile the line is hurried again so often: no hammering, and the person is there for seconds
-GATEWAY_WAIT_S = 10.0  # an unanswered call whose gateway has gone for longer will not be answered any more
-CONNECT_TIMEOUT_S = 15.0  # from the answer to the keys; beyond it people have hung up
-BYE_GRACE_S = 2.0  # the far end's DTLS good-bye may overtake its BYE on the other connection
-MEDIA_TIMEOUT_S = 30.0  # as long as ICE consent takes to expire; DTX pauses carry RTP every 0.4 s
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,14 @@ class _Answer:
     """This side picks up."""
 
 
-_Event = LineEvent | PeerEvent | MediaEvent | _Hangup | _Answer | StepFailed
+@dataclass(frozen=True)
+class _Hold:
+    """The gateway holds the call now, or does not any more."""
+
+    held: bool
+
+
+_Event = LineEvent | PeerEvent | MediaEvent | _Hangup | _Answer | _Hold | StepFailed
 
 
 class Conversation:
@@ -99,13 +103,9 @@ class Conversation:
         self._steps = Steps(self._events.put_nowait)
         self._invited = call.direction is Direction.INBOUND  # whether the gateway may know the call
         self._hung_up = False
-        self._connected_s: float | None = None
-        self._counted_s = 0.0  # when the media process last gave figures
+        self._deadlines = Deadlines(call)
         self._line_ready = asyncio.Event()
         self._line_detail = ""
-        self._offline_s: float | None = None
-        self._lost_s: float | None = None
-        self._lost_text = ""
 
     @property
     def ending(self) -> bool:
@@ -144,6 +144,12 @@ class Conversation:
                 raise LineDown("the call ended before all digits were sent")
             await self._line.info(self.call.id, digit, self._dial.params)
 
+    async def hold(self, *, held: bool) -> bool:
+        """Ask the gateway to hold the call, or to take it back; whether it is held now. Raises the gateway's errors."""
+        held = await self._line.hold(self.call.id, held, self._dial.params)
+        self._events.put_nowait(_Hold(held))
+        return held
+
     async def set_muted(self, *, muted: bool) -> None:
         """Silence the microphone towards the far end, or let it be heard again."""
         await self._media.set_muted(muted=muted)
@@ -167,7 +173,7 @@ class Conversation:
             self._on_change(self)
 
     async def _next(self) -> None:
-        due_s, reason, detail = self._deadline()
+        due_s, reason, detail = self._deadlines.nearest()
         try:
             async with asyncio.timeout_at(due_s):
                 event = await self._events.get()
@@ -175,25 +181,6 @@ class Conversation:
             self._end(reason, detail)
             return
         await self._take(event)
-
-    def _deadline(self) -> tuple[float, EndReason, str]:
-        """The nearest moment at which the call ends by itself."""
-        due = self.call.deadline()
-        if due is None:
-            raise RuntimeError("an ended call has no deadline")
-        candidates = [(*due, _DEADLINE_DETAIL.get(due[1], ""))]
-        if self._lost_s is not None:
-            candidates.append((self._lost_s + BYE_GRACE_S, EndReason.MEDIA_FAILED, self._lost_text))
-        elif self.call.answered_s is not None and self._connected_s is None:
-            text = f"no audio path within {CONNECT_TIMEOUT_S:.0f} s of the answer"
-            candidates.append((self.call.answered_s + CONNECT_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
-        if self._connected_s is not None:
-            text = f"the media process has been away for {MEDIA_TIMEOUT_S:.0f} s"
-            candidates.append((self._counted_s + MEDIA_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
-        if self._offline_s is not None and not self.call.answered:
-            text = "the gateway went away before the answer"
-            candidates.append((self._offline_s + GATEWAY_WAIT_S, EndReason.GATEWAY_LOST, text))
-        return min(candidates)
 
     async def _take(self, event: _Event) -> None:
         match event:
@@ -205,6 +192,9 @@ class Conversation:
             case _Answer():
                 if self.call.direction is Direction.INBOUND and self._advance(CallState.ANSWERING):
                     self._steps.start(self._pick_up, "pick up")
+            case _Hold(held=held):
+                if self.call.answered and self._advance(CallState.HELD if held else CallState.ACTIVE):
+                    await self._media.set_held(held=held)
             case Connected() | Failed() | StatsReport() | Datagram() | MediaDied() | MediaReady():
                 self._take_media(event)
             case _:
@@ -231,20 +221,19 @@ class Conversation:
                 self._line_detail = detail
                 if state is LineState.READY:
                     self._line_ready.set()
-                    self._offline_s = None
-                elif self._offline_s is None and self._invited:
-                    self._offline_s = self._loop.time()
+                    self._deadlines.online()
+                elif self._invited:
+                    self._deadlines.offline(self._loop.time())
 
     def _take_media(self, event: PeerEvent | MediaEvent) -> None:
         match event:
             case Connected(handover=handover, pair=pair):
                 logger.info("audio path: %s", pair, extra={"call": self.call.id})
-                self._connected_s = self._counted_s = self._loop.time()
+                self._deadlines.connected(self._loop.time())
                 self._steps.start(lambda: self._media.connect(handover), "connect media")
             case Failed(text=text, was_connected=was_connected):
-                self._lost_text = text
                 if was_connected:
-                    self._lost_s = self._loop.time()
+                    self._deadlines.lost(self._loop.time(), text)
                 else:
                     self._end(EndReason.MEDIA_FAILED, text)
             case StatsReport(stats=stats):
@@ -332,12 +321,10 @@ class Conversation:
 
     def _take_stats(self, stats: MediaStats) -> None:
         self.stats = stats
-        self._counted_s = self._loop.time()
-        silent_s = stats.seconds_since_packet
-        if silent_s is None and self._connected_s is not None:
-            silent_s = self._loop.time() - self._connected_s
-        if self.call.state is CallState.ACTIVE and silent_s is not None and silent_s > MEDIA_TIMEOUT_S:
-            self._end(EndReason.MEDIA_TIMEOUT, f"no audio packet from the far end for {silent_s:.0f} s")
+        now_s = self._loop.time()
+        self._deadlines.counted(now_s)
+        if silence := self._deadlines.silence(stats.seconds_since_packet, now_s):
+            self._end(EndReason.MEDIA_TIMEOUT, silence)
         else:
             self._on_change(self)
 
@@ -380,10 +367,3 @@ class Conversation:
     def _note_headers(self, headers: tuple[Header, ...]) -> None:
         if headers:
             self.headers = headers
-
-
-_DEADLINE_DETAIL = {
-    EndReason.NO_ANSWER: "nobody answered in time",
-    EndReason.SIGNALLING_TIMEOUT: "the gateway did not react in time",
-    EndReason.LOCAL_HANGUP: "the longest time for a call is over",
-}

@@ -18,7 +18,7 @@ FLOORS = [
     {"agent.calls"},
     {"agent.media", "agent.rtc"},
     {"agent.service", "agent.gateway", "agent.mqtt"},
-    {"agent.dialing", "agent.call_steps"},
+    {"agent.dialing", "agent.call_steps", "agent.call_deadlines"},
     {"agent.call_media"},
     {"agent.conversation"},
     {"agent.switchboard"},
