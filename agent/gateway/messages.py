@@ -66,6 +66,11 @@ def info_params(sessid: str | None, dtmf: str, dialog: JsonObject) -> JsonObject
     return _session(sessid) | {"dtmf": dtmf, "dialogParams": dialog}
 
 
+def hold_params(sessid: str | None, dialog: JsonObject, *, held: bool) -> JsonObject:
+    """MODIFY that puts a call on hold or takes it back (telnyx-rtc.md 2.7)."""
+    return _session(sessid) | {"action": "hold" if held else "unhold", "dialogParams": dialog}
+
+
 def ping_params(sessid: str | None, dialect: Dialect) -> JsonObject:
     """PING: empty at Telnyx, the session at Verto."""
     return _session(sessid) if dialect.names_session_in_ping else {}

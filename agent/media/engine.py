@@ -10,7 +10,7 @@
    ├─ SRTP ◀─ RTP ◀─ Opus ◀─ frame full? ◀─ mute ◀───────────────────────────────── mic: one period
    ├─ SRTCP ◀─ reporter, when due
    │
-   └────────── jitter buffer ─▶ Opus decode | FEC | conceal ─▶ one period ─────────▶ speaker
+   └────────── jitter buffer ─▶ Opus decode | FEC | conceal ─▶ one period ─▶ deaf ─▶ speaker
 ```
 The microphone goes first, because its delay counts at once, while the speaker has its fill to play from. Before
 `connect` the microphone's periods are thrown away and the speaker gets silence.
@@ -47,7 +47,8 @@ class Engine:
     """Everything of a call that is neither device nor socket. One `tick` a period; `stats` once a second.
 
     `forward(data, address)` gets the datagrams that belong to the control process; `totals` are what a former
-    process counted of this call. Raises ValueError when `rate_hz` is not one of Opus' rates.
+    process counted of this call. While `deaf` the speaker gets silence and everything else goes on, so that the far
+    end is heard at once, without delay, when that ends. Raises ValueError when `rate_hz` is not one of Opus' rates.
     """
 
     def __init__(
@@ -59,11 +60,13 @@ class Engine:
         *,
         totals: Totals | None = None,
         muted: bool = False,
+        deaf: bool = False,
     ) -> None:
         if rate_hz not in SAMPLE_RATES_HZ:
             rates = ", ".join(map(str, SAMPLE_RATES_HZ))
             raise ValueError(f"audio.rate_hz: Opus cannot take {rate_hz} Hz; use one of {rates}")
         self._muted = muted
+        self.deaf = deaf
         self._undrained = 0
         self._rate_hz, self._period_frames = rate_hz, period_frames
         self._counters, self._forward = counters, forward
@@ -159,7 +162,8 @@ class Engine:
         if speaker is None or self._undrained == MAX_UNDRAINED_TICKS:
             self._undrained = 0
             self._drain(now_s)
-        return speaker or receiver.play(now_s)
+        period = speaker or receiver.play(now_s)
+        return self._silence if self.deaf else period
 
     def stats(self, now_s: float) -> MediaStats:
         """The figures of the call so far; levels are those of the time since the last call."""
@@ -169,7 +173,8 @@ class Engine:
         if sender and receiver and reporter:
             receiver.count()
             stats.capture_dbfs = round(sender.level.take_dbfs(), 1)
-            stats.playback_dbfs = round(receiver.level.take_dbfs(), 1)
+            received_dbfs = round(receiver.level.take_dbfs(), 1)
+            stats.playback_dbfs = stats.playback_dbfs if self.deaf else received_dbfs
             stats.jitter_buffer_ms = round(receiver.waiting_frames * 1000 / CLOCK_RATE_HZ, 1)
             if receiver.reception:
                 stats.jitter_ms = round(receiver.reception.jitter_ms, 2)

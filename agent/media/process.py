@@ -98,6 +98,9 @@ class MediaServer:
             case "mute":
                 if self._engine is not None:
                     self._engine.muted = message["muted"]
+            case "deaf":
+                if self._engine is not None:
+                    self._engine.deaf = message["deaf"]
             case "close":
                 self._send(wire.pack("closed", stats=self._close()))
             case "ping":
@@ -115,6 +118,7 @@ class MediaServer:
             self._forward,
             totals=self._counters.load() if message["resumed"] else Totals(),
             muted=message["muted"],
+            deaf=message["deaf"],
         )
         self._sound = Sound(
             setup,

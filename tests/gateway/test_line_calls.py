@@ -245,6 +245,44 @@ async def test_info_of_the_far_end_is_told_without_a_reply(bench: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    ("wanted", "action", "told", "held"),
+    [
+        (True, "hold", "held", True),
+        (False, "unhold", "active", False),
+        (False, "unhold", "unheld", True),  # exactly "active" is active
+        (True, "hold", "active", False),
+        (True, "hold", None, True),
+    ],
+)
+async def test_hold_is_what_the_gateway_says_it_is(
+    bench: Any, dialect: str, wanted: bool, action: str, told: str | None, held: bool
+) -> None:
+    peer = await bench.ready(dialect=dialect)
+    await bench.call(peer, "c")
+    holding = bench.spawn(bench.line.hold("c", wanted, BOB))
+    modify = await peer.expect("modify")
+    assert modify["params"]["action"] == action
+    assert modify["params"]["sessid"]
+    assert modify["params"]["dialogParams"]["callID"] == "c"
+    assert modify["params"]["dialogParams"]["destination_number"] == "bob"
+    await peer.reply(modify, {"callID": "c", "action": action} | ({} if told is None else {"holdState": told}))
+    assert await holding is held
+    assert bench.line.live_calls == {"c"}
+
+
+async def test_a_refused_hold_says_so_and_the_call_goes_on(bench: Any) -> None:
+    peer = await bench.ready()
+    await bench.call(peer, "c")
+    holding = bench.spawn(bench.line.hold("c", True, BOB))
+    modify = await peer.expect("modify")
+    await peer.send({"jsonrpc": "2.0", "id": modify["id"], "error": {"code": -32002, "message": "CALL ERROR"}})
+    with pytest.raises(GatewayRefused, match="CALL ERROR"):
+        await holding
+    assert bench.line.live_calls == {"c"}
+
+
 async def test_candidates_are_acked_and_events_are_not(bench: Any) -> None:
     peer = await bench.ready()
     await peer.request("event", {"eventChannel": "x"})
