@@ -17,6 +17,7 @@ from tests.device import PASSWORD, config_of, device
 pytestmark = pytest.mark.interop
 
 OPUS = {"mimeType": "audio/opus", "clockRate": 48000, "channels": 2}
+G722 = {"mimeType": "audio/G722", "clockRate": 8000, "channels": 1}
 PCMU = {"mimeType": "audio/PCMU", "clockRate": 8000, "channels": 1}
 PCMA = {"mimeType": "audio/PCMA", "clockRate": 8000}
 NOT_OURS = {"mimeType": "audio/red", "clockRate": 48000}
@@ -40,7 +41,9 @@ def offered(gateway: LabGateway) -> list[str]:
 
 
 @pytest.mark.parametrize("direction", ["we call", "we are called"])
-@pytest.mark.parametrize(("codec", "wish"), [("opus", None), ("pcmu", [NOT_OURS, PCMU]), ("pcma", [PCMA])])
+@pytest.mark.parametrize(
+    ("codec", "wish"), [("opus", None), ("g722", [G722]), ("pcmu", [NOT_OURS, PCMU]), ("pcma", [PCMA])]
+)
 async def test_speech_arrives_both_ways(
     gateway: LabGateway, tmp_path: Path, codec: str, wish: list[dict[str, object]] | None, direction: str
 ) -> None:

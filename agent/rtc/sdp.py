@@ -43,6 +43,7 @@ CODECS = {
     codec.name: codec
     for codec in (
         Codec(111, "opus", 48000, 2),
+        Codec(9, "g722", 8000),  # it samples at 16 kHz: RFC 3551 4.5.2
         Codec(0, "pcmu", 8000),
         Codec(8, "pcma", 8000),
     )

@@ -77,7 +77,9 @@ class CodecCapability(SeedModel):
 
 
 # What the audio path speaks, by media type, with the clock rate of its RTP (RFC 3551 table 4, RFC 7587).
-_KNOWN_CODECS = {"audio/opus": 48000, "audio/pcmu": 8000, "audio/pcma": 8000}
+_KNOWN_CODECS = {"audio/opus": 48000, "audio/g722": 8000, "audio/pcmu": 8000, "audio/pcma": 8000}
+
+_DEFAULT_CODECS = ("opus", "pcmu", "pcma")  # G.722 costs a small board too much to be taken unasked
 
 
 def _names(codecs: "list[CodecCapability]") -> tuple[str, ...]:
@@ -134,7 +136,7 @@ class CallOptions(SeedModel):
     preferred_codecs: Annotated[list[CodecCapability], AfterValidator(_some_known_codec)] | None = Field(
         default=None,
         description="The codecs to offer and to accept, best first; all others are left out. Known are `audio/opus`, "
-        "`audio/PCMU` and `audio/PCMA`. Not set: these three, Opus first.",
+        "`audio/G722`, `audio/PCMU` and `audio/PCMA`. Not set: Opus, PCMU, PCMA.",
     )
     sdpASBandwidthKbps: int | None = Field(
         default=None,
@@ -182,8 +184,8 @@ class CallOptions(SeedModel):
         return CallOptions.model_construct(_fields_set=set(values), **values)
 
     def codec_names(self) -> tuple[str, ...]:
-        """What `preferred_codecs` allows, best first, by SDP's names in lower case; without any audio codec, all."""
-        return _names(self.preferred_codecs or []) or tuple(one.partition("/")[2] for one in _KNOWN_CODECS)
+        """What `preferred_codecs` allows, best first, by SDP's names in lower case; without any, the default."""
+        return _names(self.preferred_codecs or []) or _DEFAULT_CODECS
 
     def bandwidth_kbps(self) -> int | None:
         """The limit of `sdpASBandwidthKbps`, else that of `mediaSettings` where it applies."""
