@@ -152,6 +152,7 @@ class Dialling:
                 ptime_ms=audio.opus.ptime_ms,
                 fec=audio.opus.fec,
                 codecs=options.codec_names(),
+                bandwidth_kbps=options.bandwidth_kbps(),
             ),
             audio=self._audio_setup(options),
             opus=OpusSetup(**audio.opus.model_dump()),

@@ -17,6 +17,7 @@ from tests.device import PASSWORD, config_of, device
 pytestmark = pytest.mark.interop
 
 OPUS = {"mimeType": "audio/opus", "clockRate": 48000, "channels": 2}
+G722 = {"mimeType": "audio/G722", "clockRate": 8000, "channels": 1}
 PCMU = {"mimeType": "audio/PCMU", "clockRate": 8000, "channels": 1}
 PCMA = {"mimeType": "audio/PCMA", "clockRate": 8000}
 NOT_OURS = {"mimeType": "audio/red", "clockRate": 48000}
@@ -40,7 +41,9 @@ def offered(gateway: LabGateway) -> list[str]:
 
 
 @pytest.mark.parametrize("direction", ["we call", "we are called"])
-@pytest.mark.parametrize(("codec", "wish"), [("opus", None), ("pcmu", [NOT_OURS, PCMU]), ("pcma", [PCMA])])
+@pytest.mark.parametrize(
+    ("codec", "wish"), [("opus", None), ("g722", [G722]), ("pcmu", [NOT_OURS, PCMU]), ("pcma", [PCMA])]
+)
 async def test_speech_arrives_both_ways(
     gateway: LabGateway, tmp_path: Path, codec: str, wish: list[dict[str, object]] | None, direction: str
 ) -> None:
@@ -93,3 +96,34 @@ async def test_a_gateway_without_opus_is_spoken_to_in_what_it_has(gateway: LabGa
         await door.command("hangup")
         assert (await door.ended())["reason"] == "local_hangup"
     assert far_end.packets.payload_types == {0}
+
+
+@pytest.mark.parametrize("said_by", ["us", "the far end"])
+async def test_a_bandwidth_limit_holds_opus_below_it(gateway: LabGateway, tmp_path: Path, said_by: str) -> None:
+    limit_kbps = 38
+
+    class Limiting(FarEnd):
+        async def answer(self, offer: str) -> str:
+            answer = await super().answer(offer)
+            return answer.replace("a=mid:", f"b=AS:{limit_kbps}\r\na=mid:") if said_by == "the far end" else answer
+
+    voice.write_wav(tmp_path / "says.wav", SPOKEN)
+    far_end = Limiting(FarEndStyle(greeting=ANSWERED, echo=False))
+    gateway.register_far_end("+15550100", lambda: far_end)
+    audio = {"profile": "virtual", "capture": f"wav:{tmp_path}/says.wav", "playback": "virtual:null"}
+    audio["opus"] = {"bitrate_bps": 64000}
+    defaults = {"sdpASBandwidthKbps": limit_kbps} if said_by == "us" else {}
+    sizes: list[int] = []
+    add = far_end.packets.add
+    far_end.packets.add = lambda packet: (add(packet), sizes.append(len(packet.payload)))[0]  # type: ignore[method-assign]
+    async with device(config_of(gateway.url, tmp_path, audio=audio, call_defaults=defaults), tmp_path) as door:
+        await door.line_ready()
+        await door.command("call", target="reception")
+        async with asyncio.timeout(20):
+            while far_end.packets.packets < 150:
+                await asyncio.sleep(0.05)
+        await door.command("hangup")
+        await door.ended()
+    assert (f"b=AS:{limit_kbps}" in gateway.frames.received("invite")[0]["params"]["sdp"]) is (said_by == "us")
+    on_the_wire_kbps = (sum(sizes) / len(sizes) + 56) * 8 * 50 / 1000
+    assert 0.6 * limit_kbps < on_the_wire_kbps <= limit_kbps

@@ -69,6 +69,7 @@ def _frames_at_64_kbps(packet: bytes) -> int:
 
 FORMATS = {
     "opus": Format(CLOCK_RATE_HZ, fec=True, packet_frames=packet_frames),
+    "g722": Format(8000, fec=False, packet_frames=_frames_at_64_kbps),  # half its real rate, by RFC 3551 4.5.2
     "pcmu": Format(8000, fec=False, packet_frames=_frames_at_64_kbps),
     "pcma": Format(8000, fec=False, packet_frames=_frames_at_64_kbps),
 }

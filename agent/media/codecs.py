@@ -39,7 +39,11 @@ def make_decoder(codec: str, rate_hz: int) -> Decoder:
 
 
 def _waveform(codec: str) -> Waveform:
+    format_of(codec)
+    if codec == "g722":
+        from agent.media.g722 import G722  # noqa: PLC0415 - most calls speak Opus
+
+        return G722()
     from agent.media.g711 import G711  # noqa: PLC0415 - most calls speak Opus
 
-    format_of(codec)
     return G711(codec)

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 _VALID_PTIMES_MS = (60, 40, 20, 10)
 _MAX_CANDIDATES = 32  # a multihomed browser has a dozen; each is checked from each of our addresses
 _PORTS = range(1, 65536)
+_OVERHEAD_BYTES = 20 + 8 + 12 + 16  # IPv4, UDP, RTP and the longest SRTP tag: b=AS counts them (RFC 8866 5.8)
 
 
 class NoPath(Exception):  # noqa: N818  a state of the network, not a fault
@@ -49,6 +50,7 @@ class PeerSettings:
     ptime_ms: int = 20
     fec: bool = True
     codecs: tuple[str, ...] = ("opus", "pcmu", "pcma")  # names of `sdp.CODECS`, best first
+    bandwidth_kbps: int | None = None  # b=AS: neither side sends more, IP and UDP included
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,7 @@ class AudioPeer:
             codecs=codecs,
             ptime_ms=self._settings.ptime_ms,
             fec=self._settings.fec,
+            bandwidth_kbps=self._settings.bandwidth_kbps,
             mid=mid,
             bundle=bundle,
             profile=profile,
@@ -299,6 +302,8 @@ class AudioPeer:
             pair.collect_rtp()
             fd, address = sock.fileno(), pair.remote
         keys = export_keys(dtls)
+        ptime_ms = _agreed_ptime(self._settings.ptime_ms, remote.longest_packet_ms(codec))
+        limits_kbps = [limit for limit in (self._settings.bandwidth_kbps, remote.bandwidth_kbps) if limit]
         handover = Handover(
             fd=fd,
             remote=address,
@@ -309,9 +314,9 @@ class AudioPeer:
             cname=self._cname,
             payload_type=codec.payload_type,
             remote_payload_type=our_payload_type,
-            ptime_ms=_agreed_ptime(self._settings.ptime_ms, remote.longest_packet_ms(codec)),
+            ptime_ms=ptime_ms,
             fec=self._settings.fec and codec.parameters.get("useinbandfec") == "1",
-            max_bitrate_bps=_max_bitrate(codec),
+            max_bitrate_bps=_max_bitrate(codec, limits_kbps, ptime_ms),
             codec=codec.name,
         )
         where = f"{pair.remote[0]}:{pair.remote[1]}"
@@ -337,7 +342,11 @@ def _agreed_ptime(ours_ms: int, maximum_ms: int | None) -> int:
     return next((ptime for ptime in _VALID_PTIMES_MS if ptime <= limit), 10)
 
 
-def _max_bitrate(opus: sdp.Codec) -> int | None:
-    """RFC 7587 6.1 `maxaveragebitrate`, kept within what Opus can do."""
-    text = opus.parameters.get("maxaveragebitrate", "")
-    return min(max(int(text), 6000), 510_000) if text.isascii() and text.isdigit() and len(text) < 8 else None
+def _max_bitrate(codec: sdp.Codec, limits_kbps: list[int], ptime_ms: int) -> int | None:
+    """RFC 7587 6.1 `maxaveragebitrate` and what `b=AS` leaves for the codec, kept within what Opus can do."""
+    overhead_bps = _OVERHEAD_BYTES * 8 * 1000 // ptime_ms
+    limits_bps = [limit * 1000 - overhead_bps for limit in limits_kbps]
+    text = codec.parameters.get("maxaveragebitrate", "")
+    if text.isascii() and text.isdigit() and len(text) < 8:
+        limits_bps.append(int(text))
+    return min(max(min(limits_bps), 6000), 510_000) if limits_bps else None

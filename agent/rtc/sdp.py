@@ -43,6 +43,7 @@ CODECS = {
     codec.name: codec
     for codec in (
         Codec(111, "opus", 48000, 2),
+        Codec(9, "g722", 8000),  # it samples at 16 kHz: RFC 3551 4.5.2
         Codec(0, "pcmu", 8000),
         Codec(8, "pcma", 8000),
     )
@@ -91,6 +92,7 @@ class RemoteAudio:
     direction: str = "sendrecv"
     ptime_ms: int | None = None
     maxptime_ms: int | None = None
+    bandwidth_kbps: int | None = None  # b=AS, of what we send
     others_before: tuple[OtherMedia, ...] = ()
     others_after: tuple[OtherMedia, ...] = ()
 
@@ -126,6 +128,7 @@ class LocalAudio:
     codecs: tuple[Codec, ...] = offered()
     ptime_ms: int = 20
     fec: bool = True
+    bandwidth_kbps: int | None = None  # b=AS, of what we are sent
     mid: str | None = "0"
     bundle: bool = True
     profile: str = "UDP/TLS/RTP/SAVPF"
@@ -150,6 +153,7 @@ def write(local: LocalAudio) -> str:
     lines += [
         f"m=audio {port} {local.profile} {' '.join(str(codec.payload_type) for codec in local.codecs)}",
         f"c=IN {family} {host}",
+        *([f"b=AS:{local.bandwidth_kbps}"] if local.bandwidth_kbps else []),
         *_formats(local),
         f"a=ptime:{local.ptime_ms}",
         f"a={local.direction}",
@@ -186,8 +190,15 @@ def parse(text: str) -> RemoteAudio:
         if len(media) >= 4 and media[0] == "audio" and media[1] != "0":
             audio = _parse_audio(media, _attributes(section[1:]), _attributes(session))
             before, after = map(_others, (sections[:index], sections[index + 1 :]))
-            return replace(audio, others_before=before, others_after=after)
+            limit_kbps = _bandwidth_kbps(section) or _bandwidth_kbps(session)
+            return replace(audio, others_before=before, others_after=after, bandwidth_kbps=limit_kbps)
     raise SdpError("session description: no m=audio line in use")
+
+
+def _bandwidth_kbps(lines: list[str]) -> int | None:
+    """RFC 8866 5.8 `b=AS`; 0 and nonsense are no limit."""
+    text = next((line[5:].strip() for line in lines if line.startswith("b=AS:")), "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 and int(text) > 0 else None
 
 
 def _others(sections: list[list[str]]) -> tuple[OtherMedia, ...]:

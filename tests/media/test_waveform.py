@@ -9,43 +9,60 @@ import pytest
 from agent.media.codec import FORMATS, format_of
 from agent.media.codecs import make_decoder, make_encoder
 from agent.media.g711 import G711
+from agent.media.g722 import G722
 from agent.media.messages import OpusSetup
 from agent.media.opus import SAMPLE_RATES_HZ, CodecError
 from agent.media.resample import Resampler
 from tests.media.call_model import LATENCY_S, PERIOD_FRAMES, RATE_HZ, Conversation, delay_frames, speech
 
 TELEPHONY = [name for name in FORMATS if name != "opus"]
-FFMPEG = {"pcmu": "pcm_mulaw", "pcma": "pcm_alaw"}
+G711_OF_FFMPEG = {"pcmu": "pcm_mulaw", "pcma": "pcm_alaw"}
 ALL_SAMPLES = np.arange(-32768, 32768).astype(np.int16)
 
 
-def ffmpeg_encoded(codec: str, samples: np.ndarray) -> bytes:
-    encoder = av.CodecContext.create(FFMPEG[codec], "w")
-    encoder.format, encoder.layout, encoder.sample_rate = "s16", "mono", 8000
+def ffmpeg_encoded(codec: str, samples: np.ndarray, rate_hz: int = 8000) -> bytes:
+    encoder = av.CodecContext.create(codec, "w")
+    encoder.format, encoder.layout, encoder.sample_rate = "s16", "mono", rate_hz
     frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples))
     frame.planes[0].update(samples.tobytes())
-    frame.sample_rate = 8000
+    frame.sample_rate = rate_hz
     return b"".join(bytes(packet) for packet in encoder.encode(frame))
 
 
-@pytest.mark.parametrize("law", FFMPEG)
+@pytest.mark.parametrize("law", G711_OF_FFMPEG)
 def test_every_g711_code_has_the_value_that_ffmpeg_gives_it(law: str) -> None:
     codes = bytes(range(256))
-    decoder = av.CodecContext.create(FFMPEG[law], "r")
+    decoder = av.CodecContext.create(G711_OF_FFMPEG[law], "r")
     decoder.layout, decoder.sample_rate = "mono", 8000
     frames = decoder.decode(av.Packet(codes))
     assert G711(law).decode(codes).tobytes() == b"".join(bytes(frame.planes[0])[:512] for frame in frames)
 
 
-@pytest.mark.parametrize("law", FFMPEG)
+@pytest.mark.parametrize("law", G711_OF_FFMPEG)
 def test_every_sample_gets_the_nearest_g711_code(law: str) -> None:
     codec = G711(law)
     ours = codec.encode(array("h", ALL_SAMPLES.tobytes()))
-    theirs = ffmpeg_encoded(law, ALL_SAMPLES)
+    theirs = ffmpeg_encoded(G711_OF_FFMPEG[law], ALL_SAMPLES)
     distance = [np.abs(np.array(codec.decode(codes)) - ALL_SAMPLES.astype(int)) for codes in (ours, theirs)]
     assert (distance[0] <= distance[1]).all()
     differing = np.flatnonzero(np.frombuffer(ours, np.uint8) != np.frombuffer(theirs, np.uint8))
     assert len(differing) < 600  # the ties, halfway between two values
+
+
+@pytest.mark.parametrize("loudness", [0.02, 1.0, 3.0])
+def test_g722_has_the_same_bits_as_that_of_ffmpeg_both_ways(loudness: float) -> None:
+    voice = np.clip(speech(1.0)[::3] * loudness, -32768, 32767).astype(np.int16)
+    codec = G722()
+    ours = b"".join(codec.encode(array("h", voice[at : at + 320].tobytes())) for at in range(0, len(voice), 320))
+    theirs = ffmpeg_encoded("g722", voice, 16000)
+    assert ours == theirs
+    decoder = av.CodecContext.create("g722", "r")
+    decoder.layout, decoder.sample_rate = "mono", 16000
+    noise = np.random.default_rng(5).bytes(8000)  # every code, and scales at both of their ends
+    for payload in (theirs, noise):
+        frames = decoder.decode(av.Packet(payload))
+        heard = b"".join(bytes(frame.planes[0])[: 2 * frame.samples] for frame in frames)
+        assert codec.decode(payload).tobytes() == heard
 
 
 @pytest.mark.parametrize("device_hz", SAMPLE_RATES_HZ)
@@ -154,5 +171,5 @@ def test_packets_of_any_length_do_no_harm() -> None:
 
 
 def test_a_codec_that_is_not_ours_is_refused_by_name() -> None:
-    with pytest.raises(CodecError, match="'gsm' is not one of opus, pcmu"):
+    with pytest.raises(CodecError, match="'gsm' is not one of opus, g722, pcmu"):
         make_decoder("gsm", RATE_HZ)

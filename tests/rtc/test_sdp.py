@@ -139,6 +139,23 @@ def test_static_payload_types_need_no_rtpmap() -> None:
     assert sdp.parse(text).choose(["pcma"]).payload_type == 8
 
 
+def test_the_bandwidth_limit_stands_right_after_the_address() -> None:
+    assert "c=IN IP4 203.0.113.9\r\nb=AS:40\r\n" in sdp.write(local(bandwidth_kbps=40))
+    assert "b=" not in sdp.write(local())
+
+
+@pytest.mark.parametrize(
+    ("line", "limit_kbps"), [("b=AS:40", 40), ("b=AS:0", None), ("b=AS:x", None), ("b=TIAS:40000", None)]
+)
+def test_the_far_ends_bandwidth_limit_is_read_from_its_audio_line_or_its_session(
+    line: str, limit_kbps: int | None
+) -> None:
+    plain = sample("freeswitch-offer")
+    assert sdp.parse(plain + line + "\r\n").bandwidth_kbps == limit_kbps
+    assert sdp.parse(plain.replace("t=0 0", line + "\r\nt=0 0")).bandwidth_kbps == limit_kbps
+    assert sdp.parse(plain).bandwidth_kbps is None
+
+
 def test_passwords_stay_out_of_reprs() -> None:
     remote = sdp.parse(sample("freeswitch-offer"))
     assert remote.ice_pwd not in repr(remote)

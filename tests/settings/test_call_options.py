@@ -295,3 +295,18 @@ def test_preferred_codecs_filter_and_order(names: list[str], allowed: tuple[str,
     wish = [{"mimeType": name, "clockRate": 48000 if "opus" in name else 8000} for name in names]
     assert parse_call_options({"preferred_codecs": wish}).codec_names() == allowed
     assert CallOptions().codec_names() == ("opus", "pcmu", "pcma")
+
+
+@pytest.mark.parametrize(
+    ("options", "limit_kbps"),
+    [
+        ({}, None),
+        ({"sdpASBandwidthKbps": 40}, 40),
+        ({"mediaSettings": {"useSdpASBandwidthKbps": True, "sdpASBandwidthKbps": 50}}, 50),
+        ({"mediaSettings": {"useSdpASBandwidthKbps": False, "sdpASBandwidthKbps": 50}}, None),
+        ({"mediaSettings": {"useSdpASBandwidthKbps": True}}, None),
+        ({"sdpASBandwidthKbps": 40, "mediaSettings": {"useSdpASBandwidthKbps": True, "sdpASBandwidthKbps": 50}}, 40),
+    ],
+)
+def test_the_bandwidth_limit_in_either_spelling(options: dict[str, Any], limit_kbps: int | None) -> None:
+    assert parse_call_options(options).bandwidth_kbps() == limit_kbps
