@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 GATEWAY_WAIT_S = 10.0  # an unanswered call whose gateway has gone for longer will not be answered any more
 CONNECT_TIMEOUT_S = 15.0  # from the answer to the keys; beyond it people have hung up
-BYE_GRACE_S = 2.0  # the far end's DTLS good-bye may overtake its BYE on the other connection
+BYE_GRACE_S = 2.0  # the far end's DTLS good-bye may overtake its BYE, or the gateway's attach, on the other connection
+ATTACH_WAIT_S = 20.0  # how long FreeSWITCH keeps a call whose socket is lost
 MEDIA_TIMEOUT_S = 30.0  # as long as ICE consent takes to expire; DTX pauses carry RTP every 0.4 s
 
 _STATE_DETAIL = {
@@ -29,17 +30,24 @@ class Deadlines:
         self._call = call
         self._connected_s: float | None = None
         self._counted_s = 0.0  # when the media process last gave figures
+        self._attaching_s: float | None = None
         self._offline_s: float | None = None
+        self._online_s = 0.0
         self._lost_s: float | None = None
         self._lost_text = ""
 
     def connected(self, now_s: float) -> None:
         """There is an audio path."""
+        self._attaching_s = self._lost_s = None
         self._connected_s = self._counted_s = now_s
 
     def lost(self, now_s: float, text: str) -> None:
         """The audio path is gone; `text` says how."""
         self._lost_s, self._lost_text = now_s, text
+
+    def attaching(self, now_s: float) -> None:
+        """Another audio path is being made in place of the present one, lost or not."""
+        self._attaching_s, self._lost_s = now_s, None
 
     def counted(self, now_s: float) -> None:
         """The media process lives."""
@@ -50,9 +58,9 @@ class Deadlines:
         if self._offline_s is None:
             self._offline_s = now_s
 
-    def online(self) -> None:
+    def online(self, now_s: float) -> None:
         """The line is ready."""
-        self._offline_s = None
+        self._offline_s, self._online_s = None, now_s
 
     def nearest(self) -> tuple[float, EndReason, str]:
         """When the call ends if nothing happens, why, and a sentence for a person. RuntimeError after its end."""
@@ -61,10 +69,16 @@ class Deadlines:
             raise RuntimeError("an ended call has no deadline")
         candidates = [(*due, _STATE_DETAIL.get(due[1], ""))]
         if self._lost_s is not None:
-            candidates.append((self._lost_s + BYE_GRACE_S, EndReason.MEDIA_FAILED, self._lost_text))
+            wait_until_s = max(self._lost_s, self._online_s) + BYE_GRACE_S
+            if self._offline_s is not None:  # the gateway may offer the call again when the line is back
+                wait_until_s = self._lost_s + ATTACH_WAIT_S
+            candidates.append((wait_until_s, EndReason.MEDIA_FAILED, self._lost_text))
         elif self._call.answered_s is not None and self._connected_s is None:
             text = f"no audio path within {CONNECT_TIMEOUT_S:.0f} s of the answer"
             candidates.append((self._call.answered_s + CONNECT_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
+        if self._attaching_s is not None:
+            text = f"no audio path within {CONNECT_TIMEOUT_S:.0f} s of the gateway's attach"
+            candidates.append((self._attaching_s + CONNECT_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
         if self._connected_s is not None:
             text = f"the media process has been away for {MEDIA_TIMEOUT_S:.0f} s"
             candidates.append((self._counted_s + MEDIA_TIMEOUT_S, EndReason.MEDIA_FAILED, text))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.media.messages import Datagram, MediaDied, MediaReady, MediaStats
-from agent.rtc.peer import AudioPeer, PeerEvent
+from agent.rtc.peer import AudioPeer, Connected, PeerEvent
 
 if TYPE_CHECKING:
     from agent.dialing import DialSettings
@@ -35,7 +35,10 @@ class CallMedia:
         self.agreed = False
         self._dial = dial
         self._media = media
-        self._peer = AudioPeer(dial.peer, on_event)
+        self._on_event = on_event
+        self._peer = self._new_peer()  # the one whose socket the media process has, or will have first
+        self._newer: AudioPeer | None = None  # is to replace it, and is not connected yet
+        self._replaced: list[AudioPeer] = []  # to be closed
 
     def claim_devices(self) -> None:
         """The sound devices are this call's from now on, before the first of them is open."""
@@ -55,6 +58,16 @@ class CallMedia:
         self.agreed = True
         return sdp
 
+    async def reattach(self, offer: str) -> str:
+        """This side's answer to an offer that makes the path anew, by a new peer. The present one serves until the
+        new one is connected and `connect` has been called. Not to be called again before it returns.
+        Raises `SdpError`, `NoPath`, OSError.
+        """
+        if self._newer is not None:
+            self._replaced.append(self._newer)
+        self._newer = peer = self._new_peer()
+        return await peer.answer(offer)
+
     async def accept_answer(self, sdp: str) -> bool:
         """Apply the far end's answer, once: later ones are for nothing (telnyx-rtc.md 5.2). Raises `SdpError`."""
         if self.agreed:
@@ -66,6 +79,7 @@ class CallMedia:
     async def connect(self, handover: Handover) -> None:
         """Give the media process what the peer has agreed. Raises `MediaError`, ValueError."""
         await self._media.connect(self._dial.transport(handover), handover.fd)
+        await self._close_replaced()
 
     async def set_muted(self, *, muted: bool) -> None:
         """Silence the microphone towards the far end, or let it be heard again."""
@@ -102,4 +116,25 @@ class CallMedia:
 
     async def close_peer(self) -> None:
         """Say good-bye by DTLS and close the sockets."""
+        await self._close_replaced()
+        if self._newer is not None:
+            await self._newer.close()
         await self._peer.close()
+
+    def _new_peer(self) -> AudioPeer:
+        peer = AudioPeer(self._dial.peer, lambda event: self._take_peer(peer, event))
+        return peer
+
+    def _take_peer(self, peer: AudioPeer, event: PeerEvent) -> None:
+        """Only the newest peer is news: what becomes of those before it does not concern the call."""
+        if peer is not (self._newer or self._peer):
+            return
+        if peer is self._newer and isinstance(event, Connected):
+            self._replaced.append(self._peer)
+            self._peer, self._newer = peer, None
+        self._on_event(event)
+
+    async def _close_replaced(self) -> None:
+        for peer in tuple(self._replaced):
+            await peer.close()  # if this is cancelled it is closed again, which does no harm
+            self._replaced.remove(peer)

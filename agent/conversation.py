@@ -31,6 +31,7 @@ from agent.gateway.events import (
     LineEvent,
     LineState,
     RemoteAnswer,
+    RemoteAttach,
     RemoteBye,
     RemoteMedia,
     RemoteRinging,
@@ -101,6 +102,7 @@ class Conversation:
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
         self._media = CallMedia(dial, media, self._events.put_nowait, muted=muted)
         self._steps = Steps(self._events.put_nowait)
+        self._attaching = asyncio.Lock()
         self._invited = call.direction is Direction.INBOUND  # whether the gateway may know the call
         self._hung_up = False
         self._deadlines = Deadlines(call)
@@ -213,6 +215,8 @@ class Conversation:
             case RemoteAnswer(sdp=sdp, headers=headers):
                 self._note_headers(headers)
                 await self._answered(sdp)
+            case RemoteAttach(sdp=sdp):
+                self._attach(sdp)
             case RemoteBye():
                 self._far_end_ended(event)
             case CallsGone():
@@ -221,7 +225,7 @@ class Conversation:
                 self._line_detail = detail
                 if state is LineState.READY:
                     self._line_ready.set()
-                    self._deadlines.online()
+                    self._deadlines.online(self._loop.time())
                 elif self._invited:
                     self._deadlines.offline(self._loop.time())
 
@@ -285,6 +289,24 @@ class Conversation:
         self._media.claim_devices()
         self._on_change(self)
         await self._media.open()
+
+    # ---- going on after the connection to the gateway was lost
+
+    def _attach(self, offer: str) -> None:
+        if not self.call.answered:
+            logger.info("the gateway attaches a call that is not answered: ignored", extra={"call": self.call.id})
+            return
+        self._deadlines.attaching(self._loop.time())
+        self._steps.start(lambda: self._reattach(offer), "attach")
+
+    async def _reattach(self, offer: str) -> None:
+        """The same call over a new audio path. State, hold and mute stay as they are."""
+        async with self._attaching:
+            sdp = await self._media.reattach(offer)
+            try:
+                await self._line.attach(self.call.id, sdp, self._dial.params)
+            except (LineDown, GatewayTimeout) as failure:  # gone again: it attaches once more when it is back
+                logger.info("call %s is not attached yet: %s", self.call.id, failure, extra={"call": self.call.id})
 
     async def _apply(self, sdp: str) -> bool:
         """Apply the far end's answer; False when there was one before, or it ended the call."""

@@ -26,6 +26,7 @@ from agent.gateway.events import (
     LineChanged,
     LineState,
     RemoteAnswer,
+    RemoteAttach,
     RemoteBye,
     RemoteMedia,
     RemoteRinging,
@@ -64,6 +65,7 @@ class World:
     open_audio: Any = ""
     connect: Any = ""
     hold: Any = ""
+    attach: Any = ""
     line_state: LineState = LineState.READY
     live: set[str] = field(default_factory=set)  # what the gateway takes for a call
     invited: int = 0
@@ -71,6 +73,7 @@ class World:
     audio_open: bool = False
     peer_closed: bool = False
     hurried: int = 0
+    attached: int = 0
     muted: bool = False  # as the media process was told, like `deaf`
     deaf: bool = False
 
@@ -114,6 +117,10 @@ class FakeLine:
 
     async def info(self, call_id: str, dtmf: str, params: DialogParams) -> None:
         """Not of interest here."""
+
+    async def attach(self, call_id: str, sdp: str, params: DialogParams) -> None:
+        await outcome(self._world.attach)
+        self._world.attached += 1
 
     async def hold(self, call_id: str, held: bool, params: DialogParams) -> bool:
         await outcome(self._world.hold)
@@ -196,6 +203,7 @@ class Run:
             offer="v=0" if direction is Direction.INBOUND else None,
         )
         self.conversation._media._peer = FakePeer(world)  # type: ignore[assignment]
+        self.conversation._media._new_peer = lambda: FakePeer(world)  # type: ignore[method-assign,assignment,return-value]
         self.task = asyncio.create_task(self.conversation.run())
 
     def _on_change(self, conversation: Conversation) -> None:
@@ -412,6 +420,38 @@ async def test_silence_counts_neither_while_held_nor_from_before_the_call_was_ta
         assert run.call.state is CallState.ACTIVE
 
 
+async def test_an_attach_takes_the_place_of_a_lost_path_and_changes_no_state() -> None:
+    world = World()
+    async with conversation(world) as run:
+        await active(run)
+        await run.conversation.hold(held=True)
+        run.conversation._events.put_nowait(Failed("lost", was_connected=True))
+        run.conversation.handle(RemoteAttach("lab", ID, "v=0"))
+        await run.turns()
+        assert (world.attached, run.call.state) == (1, CallState.HELD)
+
+
+async def test_an_attach_before_the_answer_is_ignored() -> None:
+    world = World()
+    async with conversation(world) as run:
+        await run.turns()
+        run.conversation.handle(RemoteAttach("lab", ID, "v=0"))
+        await run.turns()
+        assert (world.attached, run.call.ended) == (0, False)
+
+
+@pytest.mark.parametrize("error", [LineDown("gone again"), GatewayTimeout("attach", 10)])
+async def test_a_connection_that_goes_again_during_the_attach_does_not_end_the_call(error: GatewayError) -> None:
+    world = World(attach=error)
+    async with conversation(world) as run:
+        await active(run)
+        for _ in range(2):
+            run.conversation.handle(RemoteAttach("lab", ID, "v=0"))
+            await run.turns()
+            world.attach = ""
+        assert (world.attached, run.call.state) == (1, CallState.ACTIVE)
+
+
 async def test_digits_stop_with_the_call() -> None:
     async with conversation(World()) as run:
         await active(run)
@@ -482,6 +522,7 @@ ACTIONS: dict[str, Callable[[Run], object]] = {
     "datagram": puts(Datagram(b"", ("192.0.2.1", 9))),
     "pick up": lambda run: run.conversation.answer(),
     "hang up": lambda run: run.conversation.hang_up(),
+    "attach": puts(RemoteAttach("lab", ID, "v=0")),
     "held": puts(_Hold(True)),
     "taken back": puts(_Hold(False)),
     "mute": lambda run: setattr(run.conversation._media, "muted", True),
@@ -501,6 +542,7 @@ NAMES = st.sampled_from([*ACTIONS, *["ringing", "answer", "pick up", "connected"
     accept=st.sampled_from(["", "", SdpError("bad")]),
     open_audio=st.sampled_from(["", "", None, MediaError("no"), ValueError("rate")]),
     connect=st.sampled_from(["", "", None, MediaError("no"), ValueError("keys")]),
+    attach=st.sampled_from(["", "", None, *_ERRORS]),
 )
 def test_any_sequence_of_events_ends_cleanly(
     direction: Direction, steps: list[tuple[str, int]], **outcomes: Any
@@ -510,7 +552,10 @@ def test_any_sequence_of_events_ends_cleanly(
         async with conversation(world, direction) as run:
             for name, turns in steps:
                 # The gateway can only speak of a call that it has: `Dialogs` drops the rest.
-                if name not in {"ringing", "media", "answer", "bare answer", "bye", "gone"} or ID in world.live:
+                if (
+                    name not in {"ringing", "media", "answer", "bare answer", "attach", "bye", "gone"}
+                    or ID in world.live
+                ):
                     ACTIONS[name](run)
                 await run.turns(turns)
             run.conversation.hang_up()

@@ -367,6 +367,59 @@ async def test_on_hold_neither_end_hears_the_other_and_afterwards_both_do(dialec
     assert np.abs(played[-second:]).max() > 300
 
 
+@pytest.mark.parametrize("state", ["active", "held"])
+@pytest.mark.parametrize("dialect", [TELNYX, VERTO], ids=lambda dialect: dialect.prefix)
+async def test_a_call_that_the_gateway_attaches_after_a_reconnect_goes_on_in_both_directions(
+    dialect: Dialect, state: str, tmp_path: Path
+) -> None:
+    voice.write_wav(tmp_path / "speech.wav", voice.babble(5.0))
+    audio = {"profile": "virtual", "capture": f"wav:{tmp_path}/speech.wav", "playback": "virtual:null"}
+    async with (
+        LabGateway(dialect, users={"door": PASSWORD}) as gateway,
+        device(config_of(gateway.url, tmp_path, lines=lines_of(gateway), audio=audio), tmp_path) as door,
+    ):
+        gateway.faults.attach_calls = True
+        await door.line_ready()
+        await door.command("call", target="reception")
+        await door.call_state("active")
+        far_end = gateway.legs[-1].far_end
+        assert far_end is not None
+        await door.until(lambda: any(f["packets_received"] > 50 for f in door.figures))
+        if state == "held":
+            await door.command("hold", held=True)
+            await door.call_state("held")
+
+        tasks, descriptors = Counter[str](), 0
+        for losses in (1, 2):
+            gateway.abort()
+            await door.line_ready(number=losses + 1)
+            async with asyncio.timeout(10):
+                await far_end.connected.wait()
+            await door.seconds(1)
+            received, heard = door.figures[-1]["packets_received"], far_end.packets.packets
+            await door.seconds(2)
+            assert door.figures[-1]["packets_received"] > received + 75
+            assert far_end.packets.packets > heard + 75
+            if losses == 1:
+                tasks, descriptors = running_tasks(), len(open_descriptors())
+        tasks["LabGateway._keep_for_a_while"] += 1  # the lab's own, one a loss
+        assert running_tasks() == tasks
+        assert len(open_descriptors()) <= descriptors
+
+        dialog = gateway.frames.received("attach")[-1]["params"]["dialogParams"]
+        assert (dialog["callID"], dialog["attach"]) == (gateway.legs[-1].call_id, True)
+        assert len(gateway.legs) == 1
+        assert door.app.switchboard.snapshot()["state"] == state
+        if state == "held":
+            assert np.abs(far_end.heard.samples[-voice.RATE_HZ :]).max() < 10
+            await door.command("hold", held=False)
+            await door.seconds(3)
+        assert np.abs(far_end.heard.samples[-2 * voice.RATE_HZ :]).max() > 1000
+        await door.command("hangup")
+        call = await door.ended()
+        assert (call["reason"], call["direction"]) == ("local_hangup", "outbound")
+
+
 async def test_a_broker_that_goes_and_comes_back_finds_the_state_and_takes_commands_again(
     gateway: LabGateway, tmp_path: Path
 ) -> None:

@@ -130,6 +130,17 @@ class GatewayLine:
             "answer", invite_params(self._session.sessid, sdp, fields, USER_AGENT), ANSWER_TIMEOUT_S
         )
 
+    async def attach(self, call_id: str, sdp: str, params: DialogParams, user_agent: str = USER_AGENT) -> None:
+        """Answer `RemoteAttach`; the call goes on over the new path when this returns (telnyx-rtc.md 5.6 step 6).
+
+        Raises `LineDown`, `GatewayTimeout`, `GatewayRefused`.
+        """
+        connection = self._usable_connection()
+        fields = self._fields(self._dialogs.get(call_id), params) | {"attach": True, "recoveredCallId": call_id}
+        await connection.request(
+            "attach", invite_params(self._session.sessid, sdp, fields, user_agent), ANSWER_TIMEOUT_S
+        )
+
     async def bye(self, call_id: str, cause: Cause, params: DialogParams | None = None) -> None:
         """End a call. Never raises: a call that is not live needs no BYE, and a BYE that finds no connection or
         no answer is delivered when the line is ready again (telnyx-rtc.md 9.1).

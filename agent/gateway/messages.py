@@ -45,7 +45,7 @@ def login_request(
 
 
 def invite_params(sessid: str | None, sdp: str, dialog: JsonObject, user_agent: str) -> JsonObject:
-    """INVITE and, with the same shape, our ANSWER (telnyx-rtc.md 2.3, 2.5)."""
+    """INVITE and, with the same shape, our ANSWER and ATTACH (telnyx-rtc.md 2.3, 2.5, 5.6)."""
     return _session(sessid) | {"sdp": sdp, "dialogParams": dialog, "User-Agent": user_agent}
 
 
