@@ -297,7 +297,7 @@ class Conversation:
             logger.info("the gateway attaches a call that is not answered: ignored", extra={"call": self.call.id})
             return
         self._deadlines.attaching(self._loop.time())
-        self._steps.start(lambda: self._reattach(offer), "attach")
+        self._steps.start(self._reattach(offer), "attach")
 
     async def _reattach(self, offer: str) -> None:
         """The same call over a new audio path. State, hold and mute stay as they are."""
