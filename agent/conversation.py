@@ -1,9 +1,8 @@
-"""One call in flight: joins the pure call, the gateway line, the peer and the media process.
+"""One call in flight: joins the pure call, the gateway line and the call's sound.
 
     Switchboard ─▶ Conversation ─┬─▶ Call          what state, how long, why it ended
       line events, hang up,      ├─▶ Line          INVITE, answer, BYE
-      answer, digits             ├─▶ AudioPeer     SDP, ICE, DTLS
-                                 └─▶ Media         microphone, speaker, RTP
+      answer, digits             └─▶ CallMedia     SDP, ICE, DTLS; microphone, speaker, RTP
 
 Everything that happens to a call is an event in one queue, taken one at a time by `run`; nothing else changes the
 call. Whatever ends it, `run` sends the BYE that is due, closes the sound devices and the sockets, and returns.
@@ -17,6 +16,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.call_deadlines import Deadlines
+from agent.call_media import CallMedia
 from agent.call_steps import StepFailed, Steps
 from agent.calls.call import Call
 from agent.calls.reasons import EndReason, cause_of_reason, reason_of_bye
@@ -30,6 +31,7 @@ from agent.gateway.events import (
     LineEvent,
     LineState,
     RemoteAnswer,
+    RemoteAttach,
     RemoteBye,
     RemoteMedia,
     RemoteRinging,
@@ -44,17 +46,13 @@ from agent.media.messages import (
     MediaStats,
     StatsReport,
 )
-from agent.rtc.peer import AudioPeer, Connected, Failed, Handover, PeerEvent
+from agent.rtc.peer import Connected, Failed, PeerEvent
 from agent.rtc.sdp import SdpError
 
 logger = logging.getLogger(__name__)
 
 LINE_WAIT_S = 10.0  # a press while the line reconnects waits this long before it gives up
 LINE_RETRY_S = 1.0  # meanwhile the line is hurried again so often: no hammering, and the person is there for seconds
-GATEWAY_WAIT_S = 10.0  # an unanswered call whose gateway has gone for longer will not be answered any more
-CONNECT_TIMEOUT_S = 15.0  # from the answer to the keys; beyond it people have hung up
-BYE_GRACE_S = 2.0  # the far end's DTLS good-bye may overtake its BYE on the other connection
-MEDIA_TIMEOUT_S = 30.0  # as long as ICE consent takes to expire; DTX pauses carry RTP every 0.4 s
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,14 @@ class _Answer:
     """This side picks up."""
 
 
-_Event = LineEvent | PeerEvent | MediaEvent | _Hangup | _Answer | StepFailed
+@dataclass(frozen=True)
+class _Hold:
+    """The gateway holds the call now, or does not any more."""
+
+    held: bool
+
+
+_Event = LineEvent | PeerEvent | MediaEvent | _Hangup | _Answer | _Hold | StepFailed
 
 
 class Conversation:
@@ -89,32 +94,35 @@ class Conversation:
         self.call = call
         self.stats = MediaStats()
         self.headers: tuple[Header, ...] = ()  # what the far end sent with ringing, answer or bye
-        self.muted = muted
-        self.audio_open = False
         self._dial = dial
         self._line = line
-        self._media = media
         self._on_change = on_change
         self._offer = offer
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[_Event] = asyncio.Queue()
-        self._peer = AudioPeer(dial.peer, self._events.put_nowait)
+        self._media = CallMedia(dial, media, self._events.put_nowait, muted=muted)
         self._steps = Steps(self._events.put_nowait)
+        self._attaching = asyncio.Lock()
         self._invited = call.direction is Direction.INBOUND  # whether the gateway may know the call
         self._hung_up = False
-        self._sdp_applied = False
-        self._connected_s: float | None = None
-        self._counted_s = 0.0  # when the media process last gave figures
+        self._deadlines = Deadlines(call)
         self._line_ready = asyncio.Event()
         self._line_detail = ""
-        self._offline_s: float | None = None
-        self._lost_s: float | None = None
-        self._lost_text = ""
 
     @property
     def ending(self) -> bool:
         """Whether the call has ended or is about to: what is left is to release what it used."""
         return self._hung_up or self.call.ended
+
+    @property
+    def muted(self) -> bool:
+        """Whether the far end is kept from hearing the microphone, because somebody here asked for it."""
+        return self._media.muted
+
+    @property
+    def audio_open(self) -> bool:
+        """Whether the sound devices are this call's."""
+        return self._media.audio_open
 
     # ---- what others ask of it: each puts one event and returns at once
 
@@ -138,10 +146,15 @@ class Conversation:
                 raise LineDown("the call ended before all digits were sent")
             await self._line.info(self.call.id, digit, self._dial.params)
 
+    async def hold(self, *, held: bool) -> bool:
+        """Ask the gateway to hold the call, or to take it back; whether it is held now. Raises the gateway's errors."""
+        held = await self._line.hold(self.call.id, held, self._dial.params)
+        self._events.put_nowait(_Hold(held))
+        return held
+
     async def set_muted(self, *, muted: bool) -> None:
         """Silence the microphone towards the far end, or let it be heard again."""
-        self.muted = muted
-        await self._media.set_muted(muted)
+        await self._media.set_muted(muted=muted)
         self._on_change(self)
 
     # ---- the call's life
@@ -162,7 +175,7 @@ class Conversation:
             self._on_change(self)
 
     async def _next(self) -> None:
-        due_s, reason, detail = self._deadline()
+        due_s, reason, detail = self._deadlines.nearest()
         try:
             async with asyncio.timeout_at(due_s):
                 event = await self._events.get()
@@ -170,25 +183,6 @@ class Conversation:
             self._end(reason, detail)
             return
         await self._take(event)
-
-    def _deadline(self) -> tuple[float, EndReason, str]:
-        """The nearest moment at which the call ends by itself."""
-        due = self.call.deadline()
-        if due is None:
-            raise RuntimeError("an ended call has no deadline")
-        candidates = [(*due, _DEADLINE_DETAIL.get(due[1], ""))]
-        if self._lost_s is not None:
-            candidates.append((self._lost_s + BYE_GRACE_S, EndReason.MEDIA_FAILED, self._lost_text))
-        elif self.call.answered_s is not None and self._connected_s is None:
-            text = f"no audio path within {CONNECT_TIMEOUT_S:.0f} s of the answer"
-            candidates.append((self.call.answered_s + CONNECT_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
-        if self._connected_s is not None:
-            text = f"the media process has been away for {MEDIA_TIMEOUT_S:.0f} s"
-            candidates.append((self._counted_s + MEDIA_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
-        if self._offline_s is not None and not self.call.answered:
-            text = "the gateway went away before the answer"
-            candidates.append((self._offline_s + GATEWAY_WAIT_S, EndReason.GATEWAY_LOST, text))
-        return min(candidates)
 
     async def _take(self, event: _Event) -> None:
         match event:
@@ -200,6 +194,9 @@ class Conversation:
             case _Answer():
                 if self.call.direction is Direction.INBOUND and self._advance(CallState.ANSWERING):
                     self._steps.start(self._pick_up(), "pick up")
+            case _Hold(held=held):
+                if self.call.answered and self._advance(CallState.HELD if held else CallState.ACTIVE):
+                    await self._media.set_held(held=held)
             case Connected() | Failed() | StatsReport() | Datagram() | MediaDied() | MediaReady():
                 self._take_media(event)
             case _:
@@ -218,6 +215,8 @@ class Conversation:
             case RemoteAnswer(sdp=sdp, headers=headers):
                 self._note_headers(headers)
                 await self._answered(sdp)
+            case RemoteAttach(sdp=sdp):
+                self._attach(sdp)
             case RemoteBye():
                 self._far_end_ended(event)
             case CallsGone():
@@ -226,31 +225,25 @@ class Conversation:
                 self._line_detail = detail
                 if state is LineState.READY:
                     self._line_ready.set()
-                    self._offline_s = None
-                elif self._offline_s is None and self._invited:
-                    self._offline_s = self._loop.time()
+                    self._deadlines.online(self._loop.time())
+                elif self._invited:
+                    self._deadlines.offline(self._loop.time())
 
     def _take_media(self, event: PeerEvent | MediaEvent) -> None:
         match event:
             case Connected(handover=handover, pair=pair):
                 logger.info("audio path: %s", pair, extra={"call": self.call.id})
-                self._connected_s = self._counted_s = self._loop.time()
-                self._steps.start(self._connect_media(handover), "connect media")
+                self._deadlines.connected(self._loop.time())
+                self._steps.start(self._media.connect(handover), "connect media")
             case Failed(text=text, was_connected=was_connected):
-                self._lost_text = text
                 if was_connected:
-                    self._lost_s = self._loop.time()
+                    self._deadlines.lost(self._loop.time(), text)
                 else:
                     self._end(EndReason.MEDIA_FAILED, text)
             case StatsReport(stats=stats):
                 self._take_stats(stats)
-            case Datagram(data=data, addr=address):
-                if address is not None:
-                    self._peer.inject(data, address)
-            case MediaDied():
-                self._peer.resume_reading()
-            case MediaReady():
-                self._peer.pause_reading()
+            case Datagram() | MediaDied() | MediaReady():
+                self._media.take(event)
 
     # ---- placing and answering
 
@@ -259,7 +252,7 @@ class Conversation:
         give_up_s = self._loop.time() + LINE_WAIT_S
         await self._wait_for_line(give_up_s)
         self._steps.start(self._open_audio(), "open audio")
-        sdp = await self._peer.offer()
+        sdp = await self._media.offer()
         await self._wait_for_line(give_up_s)  # gathering takes up to a second: time enough to lose it
         self._advance(CallState.REQUESTING)
         self._invited = True
@@ -288,37 +281,47 @@ class Conversation:
         if self._offer is None:
             raise SdpError("the caller's INVITE had no session description")
         self._steps.start(self._open_audio(), "open audio")
-        sdp = await self._peer.answer(self._offer)
-        self._sdp_applied = True
+        sdp = await self._media.answer(self._offer)
         await self._line.answer(self.call.id, sdp, self._dial.params)
         self._advance(CallState.ACTIVE)
 
     async def _open_audio(self) -> None:
-        self.audio_open = True
+        self._media.claim_devices()
         self._on_change(self)
-        await self._media.open_audio(self._dial.audio, muted=self.muted)
+        await self._media.open()
 
-    async def _connect_media(self, handover: Handover) -> None:
-        await self._media.connect(self._dial.transport(handover), handover.fd)
+    # ---- going on after the connection to the gateway was lost
+
+    def _attach(self, offer: str) -> None:
+        if not self.call.answered:
+            logger.info("the gateway attaches a call that is not answered: ignored", extra={"call": self.call.id})
+            return
+        self._deadlines.attaching(self._loop.time())
+        self._steps.start(self._reattach(offer), "attach")
+
+    async def _reattach(self, offer: str) -> None:
+        """The same call over a new audio path. State, hold and mute stay as they are."""
+        async with self._attaching:
+            sdp = await self._media.reattach(offer)
+            try:
+                await self._line.attach(self.call.id, sdp, self._dial.params)
+            except (LineDown, GatewayTimeout) as failure:  # gone again: it attaches once more when it is back
+                logger.info("call %s is not attached yet: %s", self.call.id, failure, extra={"call": self.call.id})
 
     async def _apply(self, sdp: str) -> bool:
-        """Apply the far end's answer, once; later ones are for nothing (telnyx-rtc.md 5.2)."""
-        if self._sdp_applied:
-            return False
+        """Apply the far end's answer; False when there was one before, or it ended the call."""
         try:
-            await self._peer.accept_answer(sdp)
+            return await self._media.accept_answer(sdp)
         except SdpError as error:
             self._end(EndReason.MEDIA_FAILED, f"the far end's answer cannot be used: {error}")
             return False
-        self._sdp_applied = True
-        return True
 
     async def _answered(self, sdp: str | None) -> None:
         if sdp is not None:
             await self._apply(sdp)
         if self.call.ended:
             return
-        if not self._sdp_applied:
+        if not self._media.agreed:
             self._end(EndReason.MEDIA_FAILED, "the far end answered without a session description")
             return
         self._advance(CallState.ACTIVE)
@@ -340,12 +343,10 @@ class Conversation:
 
     def _take_stats(self, stats: MediaStats) -> None:
         self.stats = stats
-        self._counted_s = self._loop.time()
-        silent_s = stats.seconds_since_packet
-        if silent_s is None and self._connected_s is not None:
-            silent_s = self._loop.time() - self._connected_s
-        if self.call.state is CallState.ACTIVE and silent_s is not None and silent_s > MEDIA_TIMEOUT_S:
-            self._end(EndReason.MEDIA_TIMEOUT, f"no audio packet from the far end for {silent_s:.0f} s")
+        now_s = self._loop.time()
+        self._deadlines.counted(now_s)
+        if silence := self._deadlines.silence(stats.seconds_since_packet, now_s):
+            self._end(EndReason.MEDIA_TIMEOUT, silence)
         else:
             self._on_change(self)
 
@@ -366,7 +367,7 @@ class Conversation:
             # At once, not one after the other: a gateway slow to take the BYE must not keep the microphone open.
             await asyncio.gather(self._close_audio(), self._say_bye())
         finally:
-            await self._peer.close()
+            await self._media.close_peer()
 
     async def _say_bye(self) -> None:
         """The line knows whether a BYE is due: it has none for a call that the gateway ended, refused or forgot."""
@@ -374,9 +375,7 @@ class Conversation:
             await self._line.bye(self.call.id, cause_of_reason(self.call.reason), self._dial.params)
 
     async def _close_audio(self) -> None:
-        if self.audio_open:
-            self.stats = await self._media.close_audio()
-            self.audio_open = False
+        self.stats = await self._media.close_audio() or self.stats
 
     # ---- small tools
 
@@ -390,10 +389,3 @@ class Conversation:
     def _note_headers(self, headers: tuple[Header, ...]) -> None:
         if headers:
             self.headers = headers
-
-
-_DEADLINE_DETAIL = {
-    EndReason.NO_ANSWER: "nobody answered in time",
-    EndReason.SIGNALLING_TIMEOUT: "the gateway did not react in time",
-    EndReason.LOCAL_HANGUP: "the longest time for a call is over",
-}

@@ -60,6 +60,7 @@ class DialSettings:
                 remote_payload_type=handover.remote_payload_type,
                 cname=handover.cname,
                 jitter_target_ms=self.jitter_target_ms,
+                codec=handover.codec,
             ),
             opus=replace(
                 self.opus,
@@ -150,6 +151,8 @@ class Dialling:
                 loopback=self.config.lines[line].is_local,  # then so is the media
                 ptime_ms=audio.opus.ptime_ms,
                 fec=audio.opus.fec,
+                codecs=options.codec_names(),
+                bandwidth_kbps=options.bandwidth_kbps(),
             ),
             audio=self._audio_setup(options),
             opus=OpusSetup(**audio.opus.model_dump()),

@@ -21,6 +21,7 @@ from agent.calls.commands import (
     CommandError,
     DtmfCommand,
     HangupCommand,
+    HoldCommand,
     MuteCommand,
 )
 from agent.calls.events import EventType, Publisher
@@ -145,6 +146,8 @@ class Switchboard:
                 wanted = not conversation.muted if muted is None else muted
                 await self._mute(conversation, muted=wanted)
                 return {"muted": wanted}
+            case HoldCommand(held=held):
+                return {"held": await self._hold(held=held)}
 
     async def stop(self) -> None:
         """End the call cleanly, with a BYE, and take no new one."""
@@ -245,6 +248,16 @@ class Switchboard:
         await conversation.set_muted(muted=muted)
         self.publish_state()
 
+    async def _hold(self, *, held: bool | None) -> bool:
+        conversation = self._require_call()
+        if not conversation.call.answered:
+            raise CommandError("command/hold: the call is not answered yet")
+        wanted = conversation.call.state is not CallState.HELD if held is None else held
+        try:
+            return await conversation.hold(held=wanted)
+        except GatewayError as error:
+            raise CommandError(f"command/hold: {error}") from None
+
     async def _send_dtmf(self, digits: str) -> None:
         conversation = self._require_call()
         if not conversation.call.answered:
@@ -297,12 +310,14 @@ class Switchboard:
         self._show_lamp()
 
     def _show_lamp(self) -> None:
-        """Steady while the far end can hear us, blinking while it rings, dark when the microphone is closed."""
+        """Steady in a conversation, slow while we ring or hold, fast while it rings here, dark without a call."""
         if self._board is None:
             return
         conversation = self._conversation
         if conversation is None:
             pattern = LampPattern.OFF
+        elif conversation.call.state is CallState.HELD:
+            pattern = LampPattern.SLOW_BLINK
         elif conversation.call.answered:
             pattern = LampPattern.ON
         elif conversation.call.direction is Direction.INBOUND:

@@ -64,6 +64,11 @@ class Device:
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def seconds(self, count: int) -> None:
+        """Until the call has given its figures, which come once a second, so many times more."""
+        wanted = len(self.figures) + count
+        await self.until(lambda: len(self.figures) >= wanted)
+
     async def event(self, name: str, number: int = 1, **wanted: Any) -> dict[str, Any]:
         """The `number`th event of this name whose data holds the wanted values."""
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from agent.calls.call import Call, Party
 from agent.calls.reasons import Cause, EndReason
 from agent.calls.state import CallState, Direction, may_advance
-from agent.conversation import Conversation
+from agent.conversation import Conversation, _Hold
 from agent.dialing import DialSettings
 from agent.gateway.dialog import DialogParams
 from agent.gateway.errors import GatewayError, GatewayRefused, GatewayTimeout, LineDown
@@ -26,6 +26,7 @@ from agent.gateway.events import (
     LineChanged,
     LineState,
     RemoteAnswer,
+    RemoteAttach,
     RemoteBye,
     RemoteMedia,
     RemoteRinging,
@@ -63,6 +64,8 @@ class World:
     accept: Any = ""
     open_audio: Any = ""
     connect: Any = ""
+    hold: Any = ""
+    attach: Any = ""
     line_state: LineState = LineState.READY
     live: set[str] = field(default_factory=set)  # what the gateway takes for a call
     invited: int = 0
@@ -70,6 +73,9 @@ class World:
     audio_open: bool = False
     peer_closed: bool = False
     hurried: int = 0
+    attached: int = 0
+    muted: bool = False  # as the media process was told, like `deaf`
+    deaf: bool = False
 
 
 async def outcome(what: Any) -> None:
@@ -112,6 +118,14 @@ class FakeLine:
     async def info(self, call_id: str, dtmf: str, params: DialogParams) -> None:
         """Not of interest here."""
 
+    async def attach(self, call_id: str, sdp: str, params: DialogParams) -> None:
+        await outcome(self._world.attach)
+        self._world.attached += 1
+
+    async def hold(self, call_id: str, held: bool, params: DialogParams) -> bool:
+        await outcome(self._world.hold)
+        return held
+
     async def bye(self, call_id: str, cause: Cause, params: DialogParams | None = None) -> None:
         if call_id in self._world.live:
             self._world.live.remove(call_id)
@@ -130,7 +144,10 @@ class FakeMedia:
         await outcome(self._world.connect)
 
     async def set_muted(self, muted: bool) -> None:
-        """Not of interest here."""
+        self._world.muted = muted
+
+    async def set_deaf(self, deaf: bool) -> None:
+        self._world.deaf = deaf
 
     async def close_audio(self) -> MediaStats:
         await asyncio.sleep(0)
@@ -185,7 +202,8 @@ class Run:
             self._on_change,
             offer="v=0" if direction is Direction.INBOUND else None,
         )
-        self.conversation._peer = FakePeer(world)  # type: ignore[assignment]
+        self.conversation._media._peer = FakePeer(world)  # type: ignore[assignment]
+        self.conversation._media._new_peer = lambda: FakePeer(world)  # type: ignore[method-assign,assignment,return-value]
         self.task = asyncio.create_task(self.conversation.run())
 
     def _on_change(self, conversation: Conversation) -> None:
@@ -352,7 +370,7 @@ async def test_a_line_that_fails_again_while_a_person_waits_is_hurried_again(mon
 
 
 async def test_a_media_process_that_does_not_come_back_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.conversation.MEDIA_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("agent.call_deadlines.MEDIA_TIMEOUT_S", 0.1)
     async with conversation(World()) as run:
         await active(run)
         for restarts in range(3):
@@ -360,6 +378,78 @@ async def test_a_media_process_that_does_not_come_back_ends_the_call(monkeypatch
             run.conversation.handle(MediaReady())
         reason, detail = await run.reason()
     assert (reason, detail) == (EndReason.MEDIA_FAILED, "the media process has been away for 0 s")
+
+
+async def test_hold_silences_both_directions_and_the_mute_of_before_comes_back() -> None:
+    world = World()
+    async with conversation(world) as run:
+        await active(run)
+        for muted in (False, True):
+            await run.conversation.set_muted(muted=muted)
+            assert await run.conversation.hold(held=True)
+            await run.turns()
+            assert (run.call.state, world.muted, world.deaf) == (CallState.HELD, True, True)
+            await run.conversation.set_muted(muted=muted)  # said again while held, it opens nothing
+            assert (world.muted, run.conversation.muted) == (True, muted)
+            assert not await run.conversation.hold(held=False)
+            await run.turns()
+            assert (run.call.state, world.muted, world.deaf) == (CallState.ACTIVE, muted, False)
+
+
+async def test_a_refused_hold_changes_nothing() -> None:
+    world = World(hold=GatewayRefused(-32002, "no"))
+    async with conversation(world) as run:
+        await active(run)
+        with pytest.raises(GatewayRefused):
+            await run.conversation.hold(held=True)
+        await run.turns()
+        assert (run.call.state, world.muted, world.deaf) == (CallState.ACTIVE, False, False)
+
+
+async def test_silence_counts_neither_while_held_nor_from_before_the_call_was_taken_back() -> None:
+    async with conversation(World()) as run:
+        await active(run)
+        await run.conversation.hold(held=True)
+        silence = StatsReport(MediaStats(seconds_since_packet=31.0))
+        run.conversation.handle(silence)
+        await run.turns()
+        assert run.call.state is CallState.HELD
+        await run.conversation.hold(held=False)
+        run.conversation.handle(silence)
+        await run.turns()
+        assert run.call.state is CallState.ACTIVE
+
+
+async def test_an_attach_takes_the_place_of_a_lost_path_and_changes_no_state() -> None:
+    world = World()
+    async with conversation(world) as run:
+        await active(run)
+        await run.conversation.hold(held=True)
+        run.conversation._events.put_nowait(Failed("lost", was_connected=True))
+        run.conversation.handle(RemoteAttach("lab", ID, "v=0"))
+        await run.turns()
+        assert (world.attached, run.call.state) == (1, CallState.HELD)
+
+
+async def test_an_attach_before_the_answer_is_ignored() -> None:
+    world = World()
+    async with conversation(world) as run:
+        await run.turns()
+        run.conversation.handle(RemoteAttach("lab", ID, "v=0"))
+        await run.turns()
+        assert (world.attached, run.call.ended) == (0, False)
+
+
+@pytest.mark.parametrize("error", [LineDown("gone again"), GatewayTimeout("attach", 10)])
+async def test_a_connection_that_goes_again_during_the_attach_does_not_end_the_call(error: GatewayError) -> None:
+    world = World(attach=error)
+    async with conversation(world) as run:
+        await active(run)
+        for _ in range(2):
+            run.conversation.handle(RemoteAttach("lab", ID, "v=0"))
+            await run.turns()
+            world.attach = ""
+        assert (world.attached, run.call.state) == (1, CallState.ACTIVE)
 
 
 async def test_digits_stop_with_the_call() -> None:
@@ -432,7 +522,10 @@ ACTIONS: dict[str, Callable[[Run], object]] = {
     "datagram": puts(Datagram(b"", ("192.0.2.1", 9))),
     "pick up": lambda run: run.conversation.answer(),
     "hang up": lambda run: run.conversation.hang_up(),
-    "mute": lambda run: setattr(run.conversation, "muted", True),
+    "attach": puts(RemoteAttach("lab", ID, "v=0")),
+    "held": puts(_Hold(True)),
+    "taken back": puts(_Hold(False)),
+    "mute": lambda run: setattr(run.conversation._media, "muted", True),
     **{f"line {state.value}": line(state) for state in _LINE_STATES},
 }
 # Half of them rings and answers, so that calls get far.
@@ -449,6 +542,7 @@ NAMES = st.sampled_from([*ACTIONS, *["ringing", "answer", "pick up", "connected"
     accept=st.sampled_from(["", "", SdpError("bad")]),
     open_audio=st.sampled_from(["", "", None, MediaError("no"), ValueError("rate")]),
     connect=st.sampled_from(["", "", None, MediaError("no"), ValueError("keys")]),
+    attach=st.sampled_from(["", "", None, *_ERRORS]),
 )
 def test_any_sequence_of_events_ends_cleanly(
     direction: Direction, steps: list[tuple[str, int]], **outcomes: Any
@@ -458,7 +552,10 @@ def test_any_sequence_of_events_ends_cleanly(
         async with conversation(world, direction) as run:
             for name, turns in steps:
                 # The gateway can only speak of a call that it has: `Dialogs` drops the rest.
-                if name not in {"ringing", "media", "answer", "bare answer", "bye", "gone"} or ID in world.live:
+                if (
+                    name not in {"ringing", "media", "answer", "bare answer", "attach", "bye", "gone"}
+                    or ID in world.live
+                ):
                     ACTIONS[name](run)
                 await run.turns(turns)
             run.conversation.hang_up()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import wave
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from agent.lab import voice
 from agent.lab.broker import Broker
 from agent.lab.gateway import LabGateway
 from agent.lab.leg import USER_BUSY
-from agent.lab.wire import VERTO
+from agent.lab.wire import TELNYX, VERTO, Dialect
 from hardware.lamps import LampPattern
 from tests.device import PASSWORD, Device, config_of, device, open_descriptors
 
@@ -36,6 +37,12 @@ async def door(gateway: LabGateway, tmp_path: Path) -> AsyncIterator[Device]:
     async with device(config_of(gateway.url, tmp_path), tmp_path) as running:
         await running.line_ready()
         yield running
+
+
+def lines_of(gateway: LabGateway) -> dict[str, dict[str, str]]:
+    """The device's line, in the gateway's dialect."""
+    dialect = "verto" if gateway.dialect is VERTO else "telnyx"
+    return {"lab": {"host": gateway.url, "login": "door", "password": PASSWORD, "dialect": dialect}}
 
 
 async def test_a_call_goes_through_its_states_and_ends_when_hung_up(door: Device) -> None:
@@ -125,7 +132,7 @@ async def test_a_gateway_that_forgot_the_call_ends_it(door: Device, gateway: Lab
 async def test_a_gateway_that_goes_before_the_answer_ends_the_call_in_time(
     door: Device, gateway: LabGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.conversation.GATEWAY_WAIT_S", 0.3)
+    monkeypatch.setattr("agent.call_deadlines.GATEWAY_WAIT_S", 0.3)
     await door.command("call", target="patient")
     await door.call_state("ringing")
     await gateway.stop_listening()
@@ -196,8 +203,7 @@ async def test_a_freeswitch_with_its_own_sdp_rsa_certificate_and_marker_flush_is
     direction: str, tmp_path: Path
 ) -> None:
     async with LabGateway(VERTO, users={"door": PASSWORD}) as gateway:
-        line = {"host": gateway.url, "login": "door", "password": PASSWORD, "dialect": "verto"}
-        config = config_of(gateway.url, tmp_path, lines={"lab": line})
+        config = config_of(gateway.url, tmp_path, lines=lines_of(gateway))
         async with device(config, tmp_path) as door:
             await door.line_ready()
             if direction == "we call":
@@ -306,6 +312,112 @@ async def test_the_microphone_is_open_in_a_call_only_and_a_muted_one_is_silent_a
         await door.command("hangup")
         await door.ended()
         assert not door.app.switchboard.snapshot()["microphone_open"]
+
+
+@pytest.mark.parametrize("dialect", [TELNYX, VERTO], ids=lambda dialect: dialect.prefix)
+async def test_on_hold_neither_end_hears_the_other_and_afterwards_both_do(dialect: Dialect, tmp_path: Path) -> None:
+    voice.write_wav(tmp_path / "speech.wav", voice.babble(5.0))
+    audio = {"profile": "virtual", "capture": f"wav:{tmp_path}/speech.wav", "playback": f"wav:{tmp_path}/heard.wav"}
+    async with (
+        LabGateway(dialect, users={"door": PASSWORD}) as gateway,
+        device(config_of(gateway.url, tmp_path, lines=lines_of(gateway), audio=audio), tmp_path) as door,
+    ):
+        await door.line_ready()
+        board = door.app.board
+        assert board is not None
+        await door.command("call", target="reception")
+        with pytest.raises(CommandError, match="command/hold: the call is not answered yet"):
+            await door.command("hold")
+        await door.call_state("active")
+        far_end = gateway.legs[-1].far_end
+        assert far_end is not None
+        async with asyncio.timeout(10):
+            await far_end.connected.wait()
+
+        assert await door.command("hold") == {"held": True}
+        assert gateway.frames.received("modify")[-1]["params"]["action"] == "hold"
+        await door.call_state("held")
+        assert board.lamp_pattern("status") is LampPattern.SLOW_BLINK
+        await door.seconds(1)  # what was under way is heard
+        silent_from, received = far_end.heard.samples.size, door.figures[-1]["packets_received"]
+        await door.seconds(2)
+        assert door.figures[-1]["packets_received"] > received + 75  # the far end says its greeting all the while
+        assert door.figures[-1]["playback_dbfs"] == -127.0
+        assert np.abs(far_end.heard.samples[silent_from:]).max() < 10
+
+        gateway.faults.error_codes["modify"] = -32002
+        with pytest.raises(CommandError, match=r"command/hold: .*-32002"):
+            await door.command("hold", held=False)
+        gateway.faults.error_codes.clear()
+        assert door.app.switchboard.snapshot()["state"] == "held"
+
+        assert await door.command("hold", held=False) == {"held": False}
+        await door.until(lambda: door.call_states()[-2:] == ["held", "active"])
+        assert board.lamp_pattern("status") is LampPattern.ON
+        await door.seconds(3)
+        assert np.abs(far_end.heard.samples[-2 * voice.RATE_HZ :]).max() > 1000
+        assert door.figures[-1]["playback_dbfs"] > -60  # its echo of what this device says
+        await door.command("hangup")
+        await door.ended()
+    with wave.open(str(tmp_path / "heard.wav")) as file:
+        played = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+        second = file.getframerate()
+    starts = range(0, played.size - 2 * second, second // 10)
+    assert any(not played[at : at + 2 * second].any() for at in starts)  # for longer than the call took to connect
+    assert np.abs(played[-second:]).max() > 300
+
+
+@pytest.mark.parametrize("state", ["active", "held"])
+@pytest.mark.parametrize("dialect", [TELNYX, VERTO], ids=lambda dialect: dialect.prefix)
+async def test_a_call_that_the_gateway_attaches_after_a_reconnect_goes_on_in_both_directions(
+    dialect: Dialect, state: str, tmp_path: Path
+) -> None:
+    voice.write_wav(tmp_path / "speech.wav", voice.babble(5.0))
+    audio = {"profile": "virtual", "capture": f"wav:{tmp_path}/speech.wav", "playback": "virtual:null"}
+    async with (
+        LabGateway(dialect, users={"door": PASSWORD}) as gateway,
+        device(config_of(gateway.url, tmp_path, lines=lines_of(gateway), audio=audio), tmp_path) as door,
+    ):
+        gateway.faults.attach_calls = True
+        await door.line_ready()
+        await door.command("call", target="reception")
+        await door.call_state("active")
+        far_end = gateway.legs[-1].far_end
+        assert far_end is not None
+        await door.until(lambda: any(f["packets_received"] > 50 for f in door.figures))
+        if state == "held":
+            await door.command("hold", held=True)
+            await door.call_state("held")
+
+        tasks, descriptors = Counter[str](), 0
+        for losses in (1, 2):
+            gateway.abort()
+            await door.line_ready(number=losses + 1)
+            async with asyncio.timeout(10):
+                await far_end.connected.wait()
+            await door.seconds(1)
+            received, heard = door.figures[-1]["packets_received"], far_end.packets.packets
+            await door.seconds(2)
+            assert door.figures[-1]["packets_received"] > received + 75
+            assert far_end.packets.packets > heard + 75
+            if losses == 1:
+                tasks, descriptors = running_tasks(), len(open_descriptors())
+        tasks["LabGateway._keep_for_a_while"] += 1  # the lab's own, one a loss
+        assert running_tasks() == tasks
+        assert len(open_descriptors()) <= descriptors
+
+        dialog = gateway.frames.received("attach")[-1]["params"]["dialogParams"]
+        assert (dialog["callID"], dialog["attach"]) == (gateway.legs[-1].call_id, True)
+        assert len(gateway.legs) == 1
+        assert door.app.switchboard.snapshot()["state"] == state
+        if state == "held":
+            assert np.abs(far_end.heard.samples[-voice.RATE_HZ :]).max() < 10
+            await door.command("hold", held=False)
+            await door.seconds(3)
+        assert np.abs(far_end.heard.samples[-2 * voice.RATE_HZ :]).max() > 1000
+        await door.command("hangup")
+        call = await door.ended()
+        assert (call["reason"], call["direction"]) == ("local_hangup", "outbound")
 
 
 async def test_a_broker_that_goes_and_comes_back_finds_the_state_and_takes_commands_again(

@@ -64,7 +64,14 @@ class MuteCommand(_Command):
     muted: bool | None = None
 
 
-Command = CallCommand | HangupCommand | AnswerCommand | DtmfCommand | MuteCommand
+class HoldCommand(_Command):
+    """Put the present call on hold, or take it back. Without `held` it toggles."""
+
+    verb: Literal["hold"] = "hold"
+    held: bool | None = None
+
+
+Command = CallCommand | HangupCommand | AnswerCommand | DtmfCommand | MuteCommand | HoldCommand
 
 _MODELS: dict[str, type[Command]] = {
     "call": CallCommand,
@@ -72,9 +79,11 @@ _MODELS: dict[str, type[Command]] = {
     "answer": AnswerCommand,
     "dtmf": DtmfCommand,
     "mute": MuteCommand,
+    "hold": HoldCommand,
 }
 VERBS = tuple(_MODELS)
 _BARE_FIELD = {"call": "target", "dtmf": "digits"}  # a payload that is just a word means this field
+_SWITCH_FIELD = {"mute": "muted", "hold": "held"}  # "on" and "off" mean this field
 _EXPECTED = {
     "transaction": f"text of at most {MAX_TRANSACTION_CHARS} characters",
     "target": "the name of a target in the config",
@@ -83,14 +92,15 @@ _EXPECTED = {
     "options": 'an object with call options, such as {"timeoutSecs": 20}',
     "digits": '1 to 32 of 0-9, A-D, "*" and "#"',
     "muted": "true or false",
+    "held": "true or false",
 }
 
 
 def parse_command(verb: str, payload: bytes | str | Mapping[str, Any]) -> Command:
     """The command that `verb` and its payload name.
 
-    The payload is a JSON object, nothing, or for `call`, `dtmf` and `mute` the bare value ("reception", "12#",
-    "on"). Raises `CommandError`.
+    The payload is a JSON object, nothing, or for `call`, `dtmf`, `mute` and `hold` the bare value ("reception",
+    "12#", "on"). Raises `CommandError`.
     """
     model = _MODELS.get(verb)
     if model is None:
@@ -123,11 +133,11 @@ def _fields_of_text(verb: str, payload: bytes | str) -> dict[str, Any]:
             where = f" ({error})" if isinstance(error, ValueError) else ""
             raise CommandError(f"command/{verb}: payload is not valid JSON{where}") from None
         return dict(fields)
-    if verb == "mute" and text.lower() in {"on", "true", "off", "false"}:
-        return {"muted": text.lower() in {"on", "true"}}
+    if verb in _SWITCH_FIELD and text.lower() in {"on", "true", "off", "false"}:
+        return {_SWITCH_FIELD[verb]: text.lower() in {"on", "true"}}
     if verb in _BARE_FIELD and not text.startswith("["):
         return {_BARE_FIELD[verb]: text.strip('"')}
-    bare = '"on", "off", ' if verb == "mute" else ""
+    bare = '"on", "off", ' if verb in _SWITCH_FIELD else ""
     raise CommandError(f"command/{verb}: expected {bare}a JSON object or nothing as payload")
 
 

@@ -194,6 +194,9 @@ class Connection:
             raise
         if event is not None:
             self._emit(event)
+        elif method == "attach":
+            call_id = call_id_of(method, request.params)
+            logger.info("line %s: attach for call %s, which is over here: ignored", self._settings.name, call_id)
         if method not in _UNANSWERED_CALL_METHODS:
             await self._ack(request)
 
@@ -205,7 +208,7 @@ class Connection:
             raise ProtocolError(
                 "other_dialect", f'a {method} request: this gateway wants dialect = "{theirs.name}" for the line'
             )
-        if self._dialect.bare(request.method) in {"attach", "modify"}:
+        if self._dialect.bare(request.method) == "modify":
             call_id = call_id_of(method, request.params)
             logger.warning("line %s: %s for call %s refused", self._settings.name, method, call_id)
             return

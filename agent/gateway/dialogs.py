@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.gateway.dialog import Dialog, DialogParams
-from agent.gateway.events import IncomingCall, RemoteAnswer, RemoteBye, RemoteMedia, RemoteRinging
+from agent.gateway.events import IncomingCall, RemoteAnswer, RemoteAttach, RemoteBye, RemoteMedia, RemoteRinging
 from agent.gateway.jsonrpc import ProtocolError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Dialogs:
         if dialog is None:
             return None
         match event:
-            case RemoteRinging():
+            case RemoteRinging() | RemoteAttach():
                 dialog.learn_ids(event.ids)
             case RemoteMedia():
                 dialog.media_seen = True

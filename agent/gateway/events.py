@@ -89,6 +89,16 @@ class IncomingCall:
 
 
 @dataclass(frozen=True)
+class RemoteAttach:
+    """After a reconnect the gateway offers a live call anew, over another audio path (telnyx-rtc.md 5.6)."""
+
+    line: str
+    call_id: str
+    sdp: str = field(repr=False)
+    ids: TelnyxIds = TelnyxIds()
+
+
+@dataclass(frozen=True)
 class RemoteBye:
     """The far end (or the gateway) ended the call. Codes are None when the BYE had none."""
 
@@ -119,4 +129,14 @@ class CallsGone:
     call_ids: tuple[str, ...]
 
 
-LineEvent = LineChanged | RemoteRinging | RemoteMedia | RemoteAnswer | IncomingCall | RemoteBye | RemoteInfo | CallsGone
+LineEvent = (
+    LineChanged
+    | RemoteRinging
+    | RemoteMedia
+    | RemoteAnswer
+    | IncomingCall
+    | RemoteAttach
+    | RemoteBye
+    | RemoteInfo
+    | CallsGone
+)

@@ -13,6 +13,7 @@ from agent.gateway.events import (
     Header,
     IncomingCall,
     RemoteAnswer,
+    RemoteAttach,
     RemoteBye,
     RemoteInfo,
     RemoteMedia,
@@ -24,7 +25,7 @@ from agent.gateway.jsonrpc import JsonObject, ProtocolError, clean_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CallEvent = RemoteRinging | RemoteMedia | RemoteAnswer | IncomingCall | RemoteBye | RemoteInfo
+CallEvent = RemoteRinging | RemoteMedia | RemoteAnswer | IncomingCall | RemoteAttach | RemoteBye | RemoteInfo
 
 MAX_LABEL_CHARS = 256  # names, numbers, ids, reasons: longer ones are cut
 MAX_HEADER_CHARS = 2048  # a header's value, the client state
@@ -90,6 +91,10 @@ def _invite(line: str, call_id: str, params: JsonObject) -> IncomingCall:
     )
 
 
+def _attach(line: str, call_id: str, params: JsonObject) -> RemoteAttach:
+    return RemoteAttach(line, call_id, _sdp("attach", params), _ids(params))
+
+
 def _bye(line: str, call_id: str, params: JsonObject) -> RemoteBye:
     return RemoteBye(
         line,
@@ -118,6 +123,7 @@ _READERS: dict[str, Callable[[str, str, JsonObject], CallEvent]] = {
     "media": _media,
     "answer": _answer,
     "invite": _invite,
+    "attach": _attach,
     "bye": _bye,
     "info": _info,
 }

@@ -19,7 +19,7 @@ from agent.gateway.dialogs import Dialogs, OwedBye
 from agent.gateway.errors import ConnectionLost, GatewayRefused, LineDown
 from agent.gateway.events import LineChanged, LineState
 from agent.gateway.link import Link
-from agent.gateway.messages import USER_AGENT, info_params, invite_params
+from agent.gateway.messages import USER_AGENT, hold_params, info_params, invite_params
 from agent.gateway.session import Session
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 INVITE_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 10.0
 INFO_TIMEOUT_S = 10.0
+HOLD_TIMEOUT_S = 10.0
 STABLE_S = 30.0  # a line that was ready for so long starts counting its reconnects anew
 
 
@@ -129,6 +130,17 @@ class GatewayLine:
             "answer", invite_params(self._session.sessid, sdp, fields, USER_AGENT), ANSWER_TIMEOUT_S
         )
 
+    async def attach(self, call_id: str, sdp: str, params: DialogParams, user_agent: str = USER_AGENT) -> None:
+        """Answer `RemoteAttach`; the call goes on over the new path when this returns (telnyx-rtc.md 5.6 step 6).
+
+        Raises `LineDown`, `GatewayTimeout`, `GatewayRefused`.
+        """
+        connection = self._usable_connection()
+        fields = self._fields(self._dialogs.get(call_id), params) | {"attach": True, "recoveredCallId": call_id}
+        await connection.request(
+            "attach", invite_params(self._session.sessid, sdp, fields, user_agent), ANSWER_TIMEOUT_S
+        )
+
     async def bye(self, call_id: str, cause: Cause, params: DialogParams | None = None) -> None:
         """End a call. Never raises: a call that is not live needs no BYE, and a BYE that finds no connection or
         no answer is delivered when the line is ready again (telnyx-rtc.md 9.1).
@@ -146,6 +158,17 @@ class GatewayLine:
         connection = self._usable_connection()
         fields = self._fields(self._dialogs.get(call_id), params)
         await connection.request("info", info_params(self._session.sessid, dtmf, fields), INFO_TIMEOUT_S)
+
+    async def hold(self, call_id: str, held: bool, params: DialogParams) -> bool:
+        """Put a call on hold or take it back; whether the gateway holds it now (telnyx-rtc.md 2.7).
+
+        Only the word "active" means that it does not. Raises `LineDown`, `GatewayTimeout`, `GatewayRefused`.
+        """
+        connection = self._usable_connection()
+        fields = self._fields(self._dialogs.get(call_id), params)
+        request = hold_params(self._session.sessid, fields, held=held)
+        result = await connection.request("modify", request, HOLD_TIMEOUT_S)
+        return result.get("holdState") != "active"
 
     async def _connect_and_serve(self) -> float:
         """One connection from its first packet to its last; the time at which to try the next."""

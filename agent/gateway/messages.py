@@ -45,7 +45,7 @@ def login_request(
 
 
 def invite_params(sessid: str | None, sdp: str, dialog: JsonObject, user_agent: str) -> JsonObject:
-    """INVITE and, with the same shape, our ANSWER (telnyx-rtc.md 2.3, 2.5)."""
+    """INVITE and, with the same shape, our ANSWER and ATTACH (telnyx-rtc.md 2.3, 2.5, 5.6)."""
     return _session(sessid) | {"sdp": sdp, "dialogParams": dialog, "User-Agent": user_agent}
 
 
@@ -64,6 +64,11 @@ def bye_params(sessid: str | None, cause: Cause, dialog: JsonObject) -> JsonObje
 def info_params(sessid: str | None, dtmf: str, dialog: JsonObject) -> JsonObject:
     """INFO with DTMF digits (telnyx-rtc.md 2.8)."""
     return _session(sessid) | {"dtmf": dtmf, "dialogParams": dialog}
+
+
+def hold_params(sessid: str | None, dialog: JsonObject, *, held: bool) -> JsonObject:
+    """MODIFY that puts a call on hold or takes it back (telnyx-rtc.md 2.7)."""
+    return _session(sessid) | {"action": "hold" if held else "unhold", "dialogParams": dialog}
 
 
 def ping_params(sessid: str | None, dialect: Dialect) -> JsonObject:

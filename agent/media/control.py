@@ -53,13 +53,14 @@ class _Call:
 
     setup: AudioSetup
     muted: bool
+    deaf: bool = False
     transport: TransportSetup | None = None
     fd: int = -1
     begun: bool = False  # whether a process has had it: its figures are in the shared counters then
 
     def open_message(self) -> bytes:
         resumed, self.begun = self.begun, True
-        return wire.pack("open", setup=vars(self.setup), muted=self.muted, resumed=resumed)
+        return wire.pack("open", setup=vars(self.setup), muted=self.muted, deaf=self.deaf, resumed=resumed)
 
 
 class MediaProcess:
@@ -148,6 +149,12 @@ class MediaProcess:
         if self._call is not None:
             self._call.muted = muted
             self._send(wire.pack("mute", muted=muted))
+
+    async def set_deaf(self, deaf: bool) -> None:
+        """Play silence in place of the far end, or end that. Packets are received and counted all the same."""
+        if self._call is not None:
+            self._call.deaf = deaf
+            self._send(wire.pack("deaf", deaf=deaf))
 
     async def close_audio(self) -> MediaStats:
         """Say BYE, close the devices, return the call's final figures (the last known ones after a death)."""

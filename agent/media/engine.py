@@ -10,7 +10,7 @@
    ├─ SRTP ◀─ RTP ◀─ Opus ◀─ frame full? ◀─ mute ◀───────────────────────────────── mic: one period
    ├─ SRTCP ◀─ reporter, when due
    │
-   └────────── jitter buffer ─▶ Opus decode | FEC | conceal ─▶ one period ─────────▶ speaker
+   └────────── jitter buffer ─▶ Opus decode | FEC | conceal ─▶ one period ─▶ deaf ─▶ speaker
 ```
 The microphone goes first, because its delay counts at once, while the speaker has its fill to play from. Before
 `connect` the microphone's periods are thrown away and the speaker gets silence.
@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agent.media.codec import format_of
 from agent.media.counters import Counters, Totals
 from agent.media.messages import MediaStats
 from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATES_HZ
@@ -30,7 +31,7 @@ from agent.media.sender import Sender, TxPosition, random_position
 from agent.media.srtp import SrtpPosition, SrtpSession
 
 if TYPE_CHECKING:
-    from agent.media.messages import TransportSetup
+    from agent.media.messages import RtpSetup, TransportSetup
     from agent.media.packets import Address, Packets
 
 TOTALS_IN_STATS = tuple(name for name in vars(MediaStats()) if name in Totals.__slots__)
@@ -46,7 +47,8 @@ class Engine:
     """Everything of a call that is neither device nor socket. One `tick` a period; `stats` once a second.
 
     `forward(data, address)` gets the datagrams that belong to the control process; `totals` are what a former
-    process counted of this call. Raises ValueError when `rate_hz` is not one of Opus' rates.
+    process counted of this call. While `deaf` the speaker gets silence and everything else goes on, so that the far
+    end is heard at once, without delay, when that ends. Raises ValueError when `rate_hz` is not one of Opus' rates.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class Engine:
         *,
         totals: Totals | None = None,
         muted: bool = False,
+        deaf: bool = False,
     ) -> None:
         if rate_hz not in SAMPLE_RATES_HZ:
             rates = ", ".join(map(str, SAMPLE_RATES_HZ))
             raise ValueError(f"audio.rate_hz: Opus cannot take {rate_hz} Hz; use one of {rates}")
         self._muted = muted
+        self.deaf = deaf
         self._undrained = 0
         self._rate_hz, self._period_frames = rate_hz, period_frames
         self._counters, self._forward = counters, forward
@@ -79,7 +83,7 @@ class Engine:
         """Begin, or go on over another path: from here on all RTP and RTCP of the socket are ours.
 
         The same keys as before (another candidate pair) change only the socket. Keys that this page of counters
-        has seen (a new process) continue behind every index in use. Raises ValueError and OpusError for an
+        has seen (a new process) continue behind every index in use. Raises ValueError and CodecError for an
         impossible setup, and changes nothing then.
         """
         if self._setup is not None and (key_id, setup.rtp, setup.opus) == (
@@ -90,7 +94,7 @@ class Engine:
         rtp_setup, counters, totals = setup.rtp, self._counters, self.totals
         resuming = counters.belongs_to(key_id, rtp_setup.ssrc)
         rx_ssrc, rx_index = counters.received() if resuming else (None, 0)
-        position = self._tx_position(rtp_setup.ssrc, resuming=resuming, now_s=now_s)
+        position = self._tx_position(rtp_setup, resuming=resuming, now_s=now_s)
         srtp = SrtpSession(
             setup.keys,
             rtp_setup.ssrc,
@@ -158,7 +162,8 @@ class Engine:
         if speaker is None or self._undrained == MAX_UNDRAINED_TICKS:
             self._undrained = 0
             self._drain(now_s)
-        return speaker or receiver.play(now_s)
+        period = speaker or receiver.play(now_s)
+        return self._silence if self.deaf else period
 
     def stats(self, now_s: float) -> MediaStats:
         """The figures of the call so far; levels are those of the time since the last call."""
@@ -168,7 +173,8 @@ class Engine:
         if sender and receiver and reporter:
             receiver.count()
             stats.capture_dbfs = round(sender.level.take_dbfs(), 1)
-            stats.playback_dbfs = round(receiver.level.take_dbfs(), 1)
+            received_dbfs = round(receiver.level.take_dbfs(), 1)
+            stats.playback_dbfs = stats.playback_dbfs if self.deaf else received_dbfs
             stats.jitter_buffer_ms = round(receiver.waiting_frames * 1000 / CLOCK_RATE_HZ, 1)
             if receiver.reception:
                 stats.jitter_ms = round(receiver.reception.jitter_ms, 2)
@@ -189,12 +195,12 @@ class Engine:
             self._reporter.report(now_s, bye=True)
         self._close_streams()
 
-    def _tx_position(self, ssrc: int, *, resuming: bool, now_s: float) -> TxPosition:
+    def _tx_position(self, setup: RtpSetup, *, resuming: bool, now_s: float) -> TxPosition:
         if resuming:
             index, timestamp, then_ns = self._counters.next_packet()
-            passed = max(0, round((now_s - then_ns * 1e-9) * CLOCK_RATE_HZ))
+            passed = max(0, round((now_s - then_ns * 1e-9) * format_of(setup.codec).clock_rate_hz))
             return TxPosition(index, (timestamp + passed) & 0xFFFFFFFF)
-        if self._sender is not None and self._setup is not None and self._setup.rtp.ssrc == ssrc:
+        if self._sender is not None and self._setup is not None and self._setup.rtp.ssrc == setup.ssrc:
             # New keys, same source: the far end's timeline goes on, the rollover counter starts anew with the keys.
             return TxPosition(self._sender.index & 0xFFFF, self._sender.timestamp)
         return random_position()

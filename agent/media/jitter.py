@@ -13,11 +13,13 @@ or can be rebuilt from its successor, one tick later, and then only the rest of 
 concealed is never played again, so a lost packet adds no delay; a late one may, and `_trim` takes that back. Where
 packets keep getting lost, one tick of delay is spent to have all of each rebuilt packet instead of its second half.
 
-All lengths are in frames of Opus' 48 kHz RTP clock (RFC 7587), whatever the device's rate.
+All lengths and timestamps are in frames of 48 kHz, Opus' RTP clock (RFC 7587), whatever the device's or the codec's
+rate: the receiver scales what comes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 
 from agent.media.opus import CLOCK_RATE_HZ, packet_frames
@@ -50,7 +52,8 @@ SILENCE, PACKET, FEC, CONCEAL = Action
 
 
 class JitterBuffer:
-    """One stream of Opus packets. `tick_frames` is the device's period: the time between two looks, and what is
+    """One stream of packets. `packet_frames` gives a payload's length, 0 when malformed; `fec` tells whether a
+    packet can rebuild the one before it. `tick_frames` is the device's period: the time between two looks, and what is
     concealed at once (in multiples of 2.5 ms, 10 ms at most).
 
     Counters: `late` packets came after their place was played, `duplicates` twice; `concealed_frames` (48 kHz
@@ -58,7 +61,15 @@ class JitterBuffer:
     back delay, `restarts` of the stream.
     """
 
-    def __init__(self, target_frames: int, tick_frames: int) -> None:
+    def __init__(
+        self,
+        target_frames: int,
+        tick_frames: int,
+        *,
+        packet_frames: Callable[[bytes], int] = packet_frames,
+        fec: bool = True,
+    ) -> None:
+        self._frames_of, self._fec = packet_frames, fec
         self.target_frames = target_frames
         self.packet_frames = DEFAULT_PACKET_FRAMES
         self.late = self.duplicates = self.concealed_frames = self.rebuilt = self.dropped = self.restarts = 0
@@ -91,7 +102,7 @@ class JitterBuffer:
         return self._playing and bool(self._payloads[self._next % RING_PACKETS])
 
     def put(self, sequence: int, timestamp: int, payload: bytes, arrival_s: float) -> None:
-        """One packet as it came: 16 bit sequence number, 32 bit timestamp, Opus payload, monotonic seconds."""
+        """One packet as it came: 16 bit sequence number, 32 bit timestamp, the codec's payload, monotonic seconds."""
         if not payload:
             return
         if not self._begun:
@@ -152,7 +163,7 @@ class JitterBuffer:
 
     def _play(self, slot: int, ahead: int, now_s: float) -> tuple[Action, bytes, int]:
         payload = self._take(slot, ahead + 1)
-        frames = packet_frames(payload)
+        frames = self._frames_of(payload)
         if frames:
             self.packet_frames = frames
         self._next_timestamp = (self._timestamps[slot] + frames) & 0xFFFFFFFF
@@ -165,8 +176,11 @@ class JitterBuffer:
     def _fill(self, slot: int, ahead: int, rest: int) -> tuple[Action, bytes, int]:
         """Before the packet in `slot`, `rest` frames are still to be heard; its FEC holds the last of them."""
         payload = self._payloads[slot]
-        frames = packet_frames(payload) or self.packet_frames
-        chunk = min(self._chunk, (rest - frames) // GRAIN_FRAMES * GRAIN_FRAMES)
+        frames = self._frames_of(payload) or self.packet_frames
+        if self._fec:
+            chunk = min(self._chunk, (rest - frames) // GRAIN_FRAMES * GRAIN_FRAMES)
+        else:
+            chunk = min(self._chunk, rest)
         if chunk > 0:
             self._gap += chunk
             return CONCEAL, b"", chunk

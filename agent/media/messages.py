@@ -31,7 +31,8 @@ class AudioSetup:
 
 @dataclass(frozen=True)
 class OpusSetup:
-    """Encoder settings (RFC 6716, RFC 7587). `packet_loss_percent` is what in-band FEC is dimensioned for."""
+    """Encoder settings (RFC 6716, RFC 7587). `packet_loss_percent` is what in-band FEC is dimensioned for; `ptime_ms`
+    counts for every codec."""
 
     bitrate_bps: int = 32000
     complexity: int = 5
@@ -50,6 +51,7 @@ class RtpSetup:
     remote_payload_type: int
     cname: str
     jitter_target_ms: int = 20
+    codec: str = "opus"  # a name of `agent.media.codec.FORMATS`, both ways
 
 
 @dataclass(frozen=True)

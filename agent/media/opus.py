@@ -29,7 +29,11 @@ _SET_DTX = 4016
 _SET_SIGNAL = 4024
 
 
-class OpusError(Exception):
+class CodecError(Exception):
+    """A codec refused something. `str()` says what was being done."""
+
+
+class OpusError(CodecError):
     """libopus refused something, or is missing. The text is libopus's own, with what was being done."""
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from agent.media import wire
 from agent.media.counters import Counters, Totals
 from agent.media.engine import Engine
-from agent.media.opus import OpusError
+from agent.media.opus import CodecError
 from agent.media.packets import SocketPackets
 
 if TYPE_CHECKING:
@@ -98,6 +98,9 @@ class MediaServer:
             case "mute":
                 if self._engine is not None:
                     self._engine.muted = message["muted"]
+            case "deaf":
+                if self._engine is not None:
+                    self._engine.deaf = message["deaf"]
             case "close":
                 self._send(wire.pack("closed", stats=self._close()))
             case "ping":
@@ -115,6 +118,7 @@ class MediaServer:
             self._forward,
             totals=self._counters.load() if message["resumed"] else Totals(),
             muted=message["muted"],
+            deaf=message["deaf"],
         )
         self._sound = Sound(
             setup,
@@ -134,7 +138,7 @@ class MediaServer:
             try:
                 self._engine.connect(setup, bytes.fromhex(message["key_id"]), packets, time.monotonic())
                 error = ""
-            except (OpusError, ValueError) as problem:
+            except (CodecError, ValueError) as problem:
                 error = str(problem)
         if error:
             packets.close()

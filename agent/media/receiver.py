@@ -1,4 +1,4 @@
-"""From the network to the speaker: SRTP off, jitter buffer, Opus decoder with FEC and concealment."""
+"""From the network to the speaker: SRTP off, jitter buffer, the codec's decoder with FEC and concealment."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.media import rtp
+from agent.media.codec import format_of
+from agent.media.codecs import make_decoder
 from agent.media.jitter import CONCEAL, FEC, PACKET, JitterBuffer
 from agent.media.levels import LevelMeter
-from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, Decoder, OpusError, packet_frames
+from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, CodecError
 from agent.media.reception import Reception
 from agent.media.srtp import SrtpError
 
@@ -44,9 +46,17 @@ class Receiver:
         self._payload_type = setup.remote_payload_type
         self._indexes: dict[int, int] = {}
         self._scale = CLOCK_RATE_HZ // rate_hz  # RTP clock to the device's rate
-        tick_frames = period_frames * self._scale
-        self.jitter = JitterBuffer(setup.jitter_target_ms * CLOCK_RATE_HZ // 1000, tick_frames)
-        self._decoder = Decoder(rate_hz)
+        # Times a whole factor, a 32 bit timestamp still wraps at 32 bits: behind here all clocks are 48 kHz.
+        codec = format_of(setup.codec)
+        self._ticks = codec.ticks
+        self._packet_frames = codec.packet_frames
+        self.jitter = JitterBuffer(
+            setup.jitter_target_ms * CLOCK_RATE_HZ // 1000,
+            period_frames * self._scale,
+            packet_frames=self._packet_frames,
+            fec=codec.fec,
+        )
+        self._decoder = make_decoder(setup.codec, rate_hz)
         self._samples = self._decoder.samples
         self._shorts = self._samples.cast("h")
         self._at = self._end = 0  # what of the decoder's output is still to be played, in bytes
@@ -69,6 +79,7 @@ class Receiver:
         reception = self.reception
         if reception is None or ssrc != self.ssrc:
             reception = self._switch_to(ssrc, index)
+        timestamp = timestamp * self._ticks & 0xFFFFFFFF
         reception.packet(index, timestamp, arrival_s)
         self._totals.packets_received += 1
         self._counters.packet_came(ssrc, reception.highest)
@@ -138,14 +149,14 @@ class Receiver:
             if action is PACKET:
                 done = self._decoder.decode(payload)
             elif action is FEC:
-                done = self._decoder.decode_fec(payload, packet_frames(payload) // self._scale)
+                done = self._decoder.decode_fec(payload, self._packet_frames(payload) // self._scale)
                 skip = frames // self._scale
             elif action is CONCEAL:
                 done = self._decoder.conceal(frames // self._scale)
             else:
                 done = self._be_silent(frames // self._scale)
-        except OpusError:  # authenticated, and yet no Opus: the far end's fault, heard as a lost packet
-            done = self._decoder.conceal((packet_frames(payload) or self.jitter.packet_frames) // self._scale)
+        except CodecError:  # authenticated, and yet not the codec's: the far end's fault, heard as a lost packet
+            done = self._decoder.conceal((self._packet_frames(payload) or self.jitter.packet_frames) // self._scale)
         self._at, self._end = skip * SAMPLE_BYTES, done * SAMPLE_BYTES
         self.level.frame(self._shorts[skip:done])
 
@@ -172,5 +183,5 @@ class Receiver:
             self._lost_before += self.reception.lost
             self.jitter.restart()
         self.ssrc = ssrc
-        self.reception = Reception(index)
+        self.reception = Reception(index, self._ticks)
         return self.reception

@@ -10,9 +10,11 @@ MAX_TRANSIT_STEP = CLOCK_RATE_HZ  # a second: more is the sender's clock jumping
 
 
 class Reception:
-    """Counts authenticated packets of one source. `index` is the sequence number extended by its rollovers."""
+    """Counts authenticated packets of one source. `index` is the sequence number extended by its rollovers,
+    `ticks` how many 48 kHz frames one tick of the stream's RTP clock lasts."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, ticks: int = 1) -> None:
+        self._ticks = ticks
         self.highest = index
         self.received = 0
         self._base = index
@@ -23,7 +25,7 @@ class Reception:
         self._timestamp = 0
 
     def packet(self, index: int, timestamp: int, arrival_s: float) -> None:
-        """One packet: its extended sequence number, RTP timestamp and arrival on the monotonic clock."""
+        """One packet: extended sequence number, RTP timestamp in 48 kHz frames, arrival on the monotonic clock."""
         self.received += 1
         if index > self.highest:
             if index - self.highest > MAX_DROPOUT:
@@ -40,8 +42,8 @@ class Reception:
 
     @property
     def jitter(self) -> int:
-        """In timestamp units, as a report block carries it."""
-        return int(self._jitter)
+        """In units of the stream's RTP clock, as a report block carries it."""
+        return int(self._jitter) // self._ticks
 
     @property
     def jitter_ms(self) -> float:

@@ -1,4 +1,4 @@
-"""From the microphone to the network: frames for Opus, RTP around them, SRTP around that."""
+"""From the microphone to the network: frames for the codec, RTP around them, SRTP around that."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.media import rtp
+from agent.media.codec import format_of
+from agent.media.codecs import make_encoder
 from agent.media.levels import LevelMeter
-from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, UNSENT_BYTES, Encoder
+from agent.media.opus import SAMPLE_BYTES, UNSENT_BYTES
 
 if TYPE_CHECKING:
     from agent.media.counters import Counters, Totals
@@ -35,7 +37,7 @@ def random_position() -> TxPosition:
 class Sender:
     """One outgoing stream. `capture` takes the microphone's periods and sends a packet with each full frame.
 
-    `level` meters what is sent. `send` gets the protected packet. Raises OpusError when the setup is impossible.
+    `level` meters what is sent. `send` gets the protected packet. Raises CodecError when the setup is impossible.
     """
 
     def __init__(
@@ -58,17 +60,12 @@ class Sender:
         self._ssrc, self._payload_type = setup.ssrc, setup.payload_type
         self._protect, self._send = protect, send
         self._counters, self._totals = counters, totals
-        self._step = CLOCK_RATE_HZ * opus.ptime_ms // 1000
+        self._step = format_of(setup.codec).clock_rate_hz * opus.ptime_ms // 1000
         self._marker = rtp.MARKER  # a talk spurt begins
         self._dtx = opus.dtx
         self._least_loss = opus.packet_loss_percent
         self._loss = opus.packet_loss_percent
-        self._encoder = Encoder(opus.ptime_ms, rate_hz, headroom=rtp.HEADER_BYTES)
-        self._encoder.set_bitrate(opus.bitrate_bps)
-        self._encoder.set_complexity(opus.complexity)
-        self._encoder.set_fec(opus.fec)
-        self._encoder.set_packet_loss(opus.packet_loss_percent)
-        self._encoder.set_dtx(opus.dtx)
+        self._encoder = make_encoder(setup.codec, opus, rate_hz, headroom=rtp.HEADER_BYTES)
         self._frame = self._encoder.samples
         self._frame_bytes = self._encoder.frame_bytes
         self._packet = self._encoder.packet

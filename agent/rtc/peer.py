@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 _VALID_PTIMES_MS = (60, 40, 20, 10)
 _MAX_CANDIDATES = 32  # a multihomed browser has a dozen; each is checked from each of our addresses
 _PORTS = range(1, 65536)
+_OVERHEAD_BYTES = 20 + 8 + 12 + 16  # IPv4, UDP, RTP and the longest SRTP tag: b=AS counts them (RFC 8866 5.8)
 
 
 class NoPath(Exception):  # noqa: N818  a state of the network, not a fault
@@ -48,6 +49,8 @@ class PeerSettings:
     loopback: bool = False
     ptime_ms: int = 20
     fec: bool = True
+    codecs: tuple[str, ...] = ("opus", "pcmu", "pcma")  # names of `sdp.CODECS`, best first
+    bandwidth_kbps: int | None = None  # b=AS: neither side sends more, IP and UDP included
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Handover:
     ptime_ms: int
     fec: bool
     max_bitrate_bps: int | None
+    codec: str = "opus"  # a name of `sdp.CODECS`, both ways
 
 
 @dataclass(frozen=True)
@@ -113,24 +117,25 @@ class AudioPeer:
         Raises `NoPath`: an offer without a candidate would ring at people who could not be heard.
         """
         await self._gather(controlling=True)
-        return sdp.write(self._local(setup="actpass", payload_type=sdp.OPUS_PAYLOAD_TYPE, mid="0", bundle=True))
+        codecs = sdp.offered(self._settings.codecs)
+        return sdp.write(self._local(setup="actpass", codecs=codecs, mid="0", bundle=True))
 
     async def accept_answer(self, text: str) -> None:
         """Apply the far end's answer and start connecting. Raises `SdpError`; nothing has changed then."""
         remote = sdp.parse(text)
-        opus = remote.opus()
+        codec = remote.choose(self._settings.codecs)
         role = "client" if remote.setup == "passive" else "server"
-        self._begin(remote, opus, role, our_payload_type=sdp.OPUS_PAYLOAD_TYPE)
+        self._begin(remote, codec, role, our_payload_type=sdp.CODECS[codec.name].payload_type)
 
     async def answer(self, offer: str) -> str:
         """Describe this side in reply to an offer, and start connecting. Raises `SdpError`, `NoPath`."""
         remote = sdp.parse(offer)
-        opus = remote.opus()
+        codec = remote.choose(self._settings.codecs)
         await self._gather(controlling=remote.ice_lite)
         setup = "passive" if remote.setup == "active" else "active"
         local = self._local(
             setup=setup,
-            payload_type=opus.payload_type,
+            codecs=(codec,),
             mid=remote.mid,
             bundle=remote.bundle,
             profile=remote.profile,
@@ -138,7 +143,7 @@ class AudioPeer:
             refused=(remote.others_before, remote.others_after),
         )
         role = "server" if setup == "passive" else "client"
-        self._begin(remote, opus, role, our_payload_type=opus.payload_type)
+        self._begin(remote, codec, role, our_payload_type=codec.payload_type)
         return sdp.write(local)
 
     def pause_reading(self) -> None:
@@ -199,7 +204,7 @@ class AudioPeer:
         self,
         *,
         setup: str,
-        payload_type: int,
+        codecs: tuple[sdp.Codec, ...],
         mid: str | None,
         bundle: bool,
         profile: str = "UDP/TLS/RTP/SAVPF",
@@ -218,9 +223,10 @@ class AudioPeer:
             setup=setup,
             ssrc=self._ssrc,
             cname=self._cname,
-            payload_type=payload_type,
+            codecs=codecs,
             ptime_ms=self._settings.ptime_ms,
             fec=self._settings.fec,
+            bandwidth_kbps=self._settings.bandwidth_kbps,
             mid=mid,
             bundle=bundle,
             profile=profile,
@@ -234,11 +240,11 @@ class AudioPeer:
             raise RuntimeError("the peer has not gathered yet: call offer() or answer() first")
         return self._ice
 
-    def _begin(self, remote: sdp.RemoteAudio, opus: sdp.Codec, role: str, our_payload_type: int) -> None:
+    def _begin(self, remote: sdp.RemoteAudio, codec: sdp.Codec, role: str, our_payload_type: int) -> None:
         self._transport()
         if self._start_task is not None:
             raise sdp.SdpError("a second answer: the connection is already being made")
-        self._start_task = asyncio.create_task(self._start(remote, opus, role, our_payload_type), name="peer.start")
+        self._start_task = asyncio.create_task(self._start(remote, codec, role, our_payload_type), name="peer.start")
         self._start_task.add_done_callback(self._started)
 
     def _started(self, task: asyncio.Task[None]) -> None:
@@ -247,7 +253,7 @@ class AudioPeer:
             logger.error("the connection could not be made", exc_info=error)
             self._fail(f"the connection could not be made ({type(error).__name__}); the journal has more")
 
-    async def _start(self, remote: sdp.RemoteAudio, opus: sdp.Codec, role: str, our_payload_type: int) -> None:
+    async def _start(self, remote: sdp.RemoteAudio, codec: sdp.Codec, role: str, our_payload_type: int) -> None:
         ice, dtls = self._transport(), self._dtls
         if dtls is None:
             raise RuntimeError("the peer has not gathered yet")
@@ -266,7 +272,7 @@ class AudioPeer:
         if dtls.state != "connected":
             self._fail("the encryption handshake with the far end failed (DTLS)")
             return
-        self._hand_over(remote, opus, our_payload_type)
+        self._hand_over(remote, codec, our_payload_type)
         dtls.on("statechange", self._on_transport_change)
         ice.on("statechange", self._on_transport_change)
 
@@ -281,7 +287,7 @@ class AudioPeer:
         except (ValueError, AssertionError, IndexError):
             logger.info("ignoring a malformed candidate of the far end")
 
-    def _hand_over(self, remote: sdp.RemoteAudio, opus: sdp.Codec, our_payload_type: int) -> None:
+    def _hand_over(self, remote: sdp.RemoteAudio, codec: sdp.Codec, our_payload_type: int) -> None:
         ice, dtls = self._transport(), self._dtls
         if dtls is None:
             raise RuntimeError("the peer has not gathered yet")
@@ -296,6 +302,8 @@ class AudioPeer:
             pair.collect_rtp()
             fd, address = sock.fileno(), pair.remote
         keys = export_keys(dtls)
+        ptime_ms = _agreed_ptime(self._settings.ptime_ms, remote.longest_packet_ms(codec))
+        limits_kbps = [limit for limit in (self._settings.bandwidth_kbps, remote.bandwidth_kbps) if limit]
         handover = Handover(
             fd=fd,
             remote=address,
@@ -304,14 +312,15 @@ class AudioPeer:
             rx_key=keys.rx,
             ssrc=self._ssrc,
             cname=self._cname,
-            payload_type=opus.payload_type,
+            payload_type=codec.payload_type,
             remote_payload_type=our_payload_type,
-            ptime_ms=_agreed_ptime(self._settings.ptime_ms, remote.longest_packet_ms(opus)),
-            fec=self._settings.fec and opus.parameters.get("useinbandfec") == "1",
-            max_bitrate_bps=_max_bitrate(opus),
+            ptime_ms=ptime_ms,
+            fec=self._settings.fec and codec.parameters.get("useinbandfec") == "1",
+            max_bitrate_bps=_max_bitrate(codec, limits_kbps, ptime_ms),
+            codec=codec.name,
         )
         where = f"{pair.remote[0]}:{pair.remote[1]}"
-        self._on_event(Connected(handover, f"{pair.local_type} to {where}, {keys.profile}"))
+        self._on_event(Connected(handover, f"{pair.local_type} to {where}, {keys.profile}, {codec.name}"))
 
     def _on_transport_change(self) -> None:
         ice_state = self._ice.state if self._ice else "closed"
@@ -328,12 +337,16 @@ class AudioPeer:
 
 
 def _agreed_ptime(ours_ms: int, maximum_ms: int | None) -> int:
-    """The longest packet time Opus has that neither side forbids."""
+    """The longest packet time that codecs have and neither side forbids."""
     limit = min(ours_ms, maximum_ms or ours_ms)
     return next((ptime for ptime in _VALID_PTIMES_MS if ptime <= limit), 10)
 
 
-def _max_bitrate(opus: sdp.Codec) -> int | None:
-    """RFC 7587 6.1 `maxaveragebitrate`, kept within what Opus can do."""
-    text = opus.parameters.get("maxaveragebitrate", "")
-    return min(max(int(text), 6000), 510_000) if text.isascii() and text.isdigit() and len(text) < 8 else None
+def _max_bitrate(codec: sdp.Codec, limits_kbps: list[int], ptime_ms: int) -> int | None:
+    """RFC 7587 6.1 `maxaveragebitrate` and what `b=AS` leaves for the codec, kept within what Opus can do."""
+    overhead_bps = _OVERHEAD_BYTES * 8 * 1000 // ptime_ms
+    limits_bps = [limit * 1000 - overhead_bps for limit in limits_kbps]
+    text = codec.parameters.get("maxaveragebitrate", "")
+    if text.isascii() and text.isdigit() and len(text) < 8:
+        limits_bps.append(int(text))
+    return min(max(min(limits_bps), 6000), 510_000) if limits_bps else None

@@ -8,9 +8,9 @@ dataclasses out, and back.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-OPUS_PAYLOAD_TYPE = 111  # what Chrome offers; gateways have seen it most
 _PROFILES = {"UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVP"}
 MIRRORED = {  # RFC 3264 6.1: the direction that an answer may have, by that of the offer
     "sendrecv": "sendrecv",
@@ -35,6 +35,26 @@ class Codec:
     clock_rate_hz: int
     channels: int = 1
     parameters: dict[str, str] = field(default_factory=dict)
+
+
+# What we can speak, by name, with the payload types that we offer: of Opus the one that Chrome offers and gateways have
+# seen most, of the others those of RFC 3551 table 4.
+CODECS = {
+    codec.name: codec
+    for codec in (
+        Codec(111, "opus", 48000, 2),
+        Codec(9, "g722", 8000),  # it samples at 16 kHz: RFC 3551 4.5.2
+        Codec(0, "pcmu", 8000),
+        Codec(8, "pcma", 8000),
+    )
+}
+_STATIC = {codec.payload_type: codec for codec in CODECS.values() if codec.payload_type < 96}
+_DEFAULT_CODECS = ("opus", "pcmu", "pcma")  # a gateway without Opus is still understood
+
+
+def offered(names: Sequence[str] = _DEFAULT_CODECS) -> tuple[Codec, ...]:
+    """The codecs of these names, as we offer them."""
+    return tuple(CODECS[name] for name in names)
 
 
 @dataclass(frozen=True)
@@ -72,16 +92,19 @@ class RemoteAudio:
     direction: str = "sendrecv"
     ptime_ms: int | None = None
     maxptime_ms: int | None = None
+    bandwidth_kbps: int | None = None  # b=AS, of what we send
     others_before: tuple[OtherMedia, ...] = ()
     others_after: tuple[OtherMedia, ...] = ()
 
-    def opus(self) -> Codec:
-        """The Opus payload type; `SdpError` when there is none."""
+    def choose(self, allowed: Sequence[str]) -> Codec:
+        """The far end's first choice among the codecs `allowed` here (RFC 3264 6.1); `SdpError` when there is none."""
         for codec in self.codecs:
-            if codec.name == "opus" and codec.clock_rate_hz == 48000:
+            ours = CODECS.get(codec.name) if codec.name in allowed else None
+            if ours and codec.clock_rate_hz == ours.clock_rate_hz and codec.channels <= ours.channels:
                 return codec
-        names = ", ".join(sorted({codec.name for codec in self.codecs})) or "nothing"
-        raise SdpError(f"m=audio: the far end speaks {names}, but not Opus; allow Opus at the gateway")
+        theirs = ", ".join(sorted({codec.name for codec in self.codecs})) or "nothing"
+        names = ", ".join(map(_written, allowed))
+        raise SdpError(f"m=audio: the far end speaks {theirs}, and none of {names}; allow one of them at the gateway")
 
     def longest_packet_ms(self, codec: Codec) -> int | None:
         """The longest packet the far end takes; FreeSWITCH says so in the codec's fmtp."""
@@ -102,9 +125,10 @@ class LocalAudio:
     setup: str
     ssrc: int
     cname: str
-    payload_type: int = OPUS_PAYLOAD_TYPE
+    codecs: tuple[Codec, ...] = offered()
     ptime_ms: int = 20
     fec: bool = True
+    bandwidth_kbps: int | None = None  # b=AS, of what we are sent
     mid: str | None = "0"
     bundle: bool = True
     profile: str = "UDP/TLS/RTP/SAVPF"
@@ -127,10 +151,10 @@ def write(local: LocalAudio) -> str:
         lines.append(f"a=group:BUNDLE {local.mid}")
     lines += _refusals(local.refused_before)
     lines += [
-        f"m=audio {port} {local.profile} {local.payload_type}",
+        f"m=audio {port} {local.profile} {' '.join(str(codec.payload_type) for codec in local.codecs)}",
         f"c=IN {family} {host}",
-        f"a=rtpmap:{local.payload_type} opus/48000/2",
-        f"a=fmtp:{local.payload_type} minptime=10;useinbandfec={int(local.fec)}",
+        *([f"b=AS:{local.bandwidth_kbps}"] if local.bandwidth_kbps else []),
+        *_formats(local),
         f"a=ptime:{local.ptime_ms}",
         f"a={local.direction}",
         "a=rtcp-mux",
@@ -166,8 +190,15 @@ def parse(text: str) -> RemoteAudio:
         if len(media) >= 4 and media[0] == "audio" and media[1] != "0":
             audio = _parse_audio(media, _attributes(section[1:]), _attributes(session))
             before, after = map(_others, (sections[:index], sections[index + 1 :]))
-            return replace(audio, others_before=before, others_after=after)
+            limit_kbps = _bandwidth_kbps(section) or _bandwidth_kbps(session)
+            return replace(audio, others_before=before, others_after=after, bandwidth_kbps=limit_kbps)
     raise SdpError("session description: no m=audio line in use")
+
+
+def _bandwidth_kbps(lines: list[str]) -> int | None:
+    """RFC 8866 5.8 `b=AS`; 0 and nonsense are no limit."""
+    text = next((line[5:].strip() for line in lines if line.startswith("b=AS:")), "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 and int(text) > 0 else None
 
 
 def _others(sections: list[list[str]]) -> tuple[OtherMedia, ...]:
@@ -178,6 +209,20 @@ def _others(sections: list[list[str]]) -> tuple[OtherMedia, ...]:
         mid = next(iter(_attributes(section[1:]).get("mid", ())), None)
         others.append(OtherMedia(media, profile, formats, mid))
     return tuple(others)
+
+
+def _formats(local: LocalAudio) -> list[str]:
+    lines = []
+    for codec in local.codecs:
+        channels = f"/{codec.channels}" if codec.channels > 1 else ""
+        lines.append(f"a=rtpmap:{codec.payload_type} {_written(codec.name)}/{codec.clock_rate_hz}{channels}")
+        if codec.name == "opus":
+            lines.append(f"a=fmtp:{codec.payload_type} minptime=10;useinbandfec={int(local.fec)}")
+    return lines
+
+
+def _written(name: str) -> str:
+    return name if name == "opus" else name.upper()
 
 
 def _refusals(others: tuple[OtherMedia, ...]) -> list[str]:
@@ -252,14 +297,18 @@ def _parse_audio(media: list[str], own: dict[str, list[str]], session: dict[str,
 
 
 def _codecs(formats: list[str], own: dict[str, list[str]]) -> tuple[Codec, ...]:
-    """The codecs of the m= line in its order; static payload types without an rtpmap are left out."""
+    """The codecs of the m= line in its order; of static payload types without an rtpmap those that we know."""
     rtpmap = dict(_numbered(own.get("rtpmap", ())))
     fmtp = dict(_numbered(own.get("fmtp", ())))
     codecs = []
     for text in formats:
-        if not text.isascii() or not text.isdigit() or int(text) not in rtpmap:
+        if not text.isascii() or not text.isdigit() or len(text) > 3:
             continue
         payload_type = int(text)
+        if payload_type not in rtpmap:
+            if payload_type in _STATIC:
+                codecs.append(_STATIC[payload_type])
+            continue
         match = re.fullmatch(r"([A-Za-z0-9._-]+)/(\d{1,6})(?:/(\d{1,2}))?", rtpmap[payload_type].strip(), re.ASCII)
         if match is None or payload_type > 127:
             continue

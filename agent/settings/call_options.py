@@ -18,9 +18,6 @@ LATER: dict[str, str] = {
     "audio": "calls without audio come later; today every call sends and plays audio",
     "trickleIce": "ICE candidates go out in one complete SDP today; sending them one by one comes later",
     "prefetchIceCandidates": "candidates are gathered when the call is placed; gathering them before comes later",
-    "preferred_codecs": "calls use Opus today; choosing other codecs comes later",
-    "sdpASBandwidthKbps": "it is passed on to the gateway; limiting the bandwidth in the SDP comes later",
-    "mediaSettings": "they are passed on to the gateway; limiting the bandwidth in the SDP comes later",
     "useStereo": "calls are mono today; stereo comes later",
     "localElement": "hearing one's own voice on another sound device comes later",
     "remoteElement": "the far end plays on the speaker (speakerId or [audio] playback); another output comes later",
@@ -79,6 +76,25 @@ class CodecCapability(SeedModel):
     sdpFmtpLine: PlainText | None = Field(default=None, description="Parameters of the codec's `a=fmtp` line.")
 
 
+# What the audio path speaks, by media type, with the clock rate of its RTP (RFC 3551 table 4, RFC 7587).
+_KNOWN_CODECS = {"audio/opus": 48000, "audio/g722": 8000, "audio/pcmu": 8000, "audio/pcma": 8000}
+
+_DEFAULT_CODECS = ("opus", "pcmu", "pcma")  # G.722 costs a small board too much to be taken unasked
+
+
+def _names(codecs: "list[CodecCapability]") -> tuple[str, ...]:
+    known = [codec.mimeType.lower() for codec in codecs if _KNOWN_CODECS.get(codec.mimeType.lower()) == codec.clockRate]
+    return tuple(dict.fromkeys(media_type.partition("/")[2] for media_type in known))
+
+
+def _some_known_codec(codecs: "list[CodecCapability]") -> "list[CodecCapability]":
+    """A browser's list names codecs that no device needs; only a list without any of ours would make no call."""
+    if any(codec.mimeType.lower().startswith("audio/") for codec in codecs) and not _names(codecs):
+        known = ", ".join(f"{media_type} at {rate_hz}" for media_type, rate_hz in _KNOWN_CODECS.items())
+        raise ValueError(f"none of these codecs is known here: give at least one of {known}")
+    return codecs
+
+
 class MediaSettings(SeedModel):
     """Telnyx's older spelling of the bandwidth limit."""
 
@@ -117,11 +133,17 @@ class CallOptions(SeedModel):
     speakerId: Device | None = Field(default=None, description="Speaker for this call; else `playback` of `[audio]`.")
     mutedMicOnStart: bool = Field(default=False, description="Start the call with the microphone muted.")
     receiveOnlyAudio: bool = Field(default=False, description="With `audio = false`: only listen.")
-    preferred_codecs: list[CodecCapability] | None = Field(
-        default=None, description="Codecs in order of preference. Opus when not set."
+    preferred_codecs: Annotated[list[CodecCapability], AfterValidator(_some_known_codec)] | None = Field(
+        default=None,
+        description="The codecs to offer and to accept, best first; all others are left out. Known are `audio/opus`, "
+        "`audio/G722`, `audio/PCMU` and `audio/PCMA`. Not set: Opus, PCMU, PCMA.",
     )
     sdpASBandwidthKbps: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Bandwidth limit in kbit/s, the SDP's `b=AS`."
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Bandwidth limit in kbit/s with all headers, the SDP's `b=AS`. Opus keeps below it, down to 6 and "
+        "22 for the headers; other codecs always take 87.",
     )
     mediaSettings: MediaSettings | None = Field(default=None, description="Older spelling of the bandwidth limit.")
     useStereo: bool = Field(default=False, description="Stereo Opus.")
@@ -160,6 +182,19 @@ class CallOptions(SeedModel):
                 set_fields = layer.model_fields_set & CallOptions.model_fields.keys()
                 values |= {name: getattr(layer, name) for name in set_fields}
         return CallOptions.model_construct(_fields_set=set(values), **values)
+
+    def codec_names(self) -> tuple[str, ...]:
+        """What `preferred_codecs` allows, best first, by SDP's names in lower case; without any, the default."""
+        return _names(self.preferred_codecs or []) or _DEFAULT_CODECS
+
+    def bandwidth_kbps(self) -> int | None:
+        """The limit of `sdpASBandwidthKbps`, else that of `mediaSettings` where it applies."""
+        older = self.mediaSettings
+        return (
+            self.sdpASBandwidthKbps
+            or (older.sdpASBandwidthKbps if older and older.useSdpASBandwidthKbps else 0)
+            or None
+        )
 
     def later(self) -> dict[str, str]:
         """The options set here whose behaviour comes later, each with its sentence from `LATER`.

@@ -15,6 +15,7 @@ from agent.calls.commands import (
     CommandError,
     DtmfCommand,
     HangupCommand,
+    HoldCommand,
     MuteCommand,
     parse_command,
 )
@@ -44,6 +45,13 @@ def test_mute_takes_the_words_of_home_automation() -> None:
     assert parse_command("mute", b'{"muted": false}') == MuteCommand(muted=False)
 
 
+def test_hold_takes_the_same_words_and_toggles_without_one() -> None:
+    assert parse_command("hold", b"on") == HoldCommand(held=True)
+    assert parse_command("hold", b"FALSE") == HoldCommand(held=False)
+    assert parse_command("hold", b'{"held": true, "transaction": "7"}') == HoldCommand(held=True, transaction="7")
+    assert parse_command("hold", b"") == HoldCommand(held=None)
+
+
 def test_digits_may_come_bare() -> None:
     assert parse_command("dtmf", b"12#") == DtmfCommand(digits="12#")
 
@@ -51,7 +59,7 @@ def test_digits_may_come_bare() -> None:
 @pytest.mark.parametrize(
     ("verb", "payload", "message"),
     [
-        ("cal", b"", "unknown command 'cal': expected one of call, hangup, answer, dtmf, mute"),
+        ("cal", b"", "unknown command 'cal': expected one of call, hangup, answer, dtmf, mute, hold"),
         ("call", b"", "expected either target"),
         ("call", b'{"target": "a", "destinationNumber": "+1"}', "expected either target"),
         (
@@ -67,6 +75,9 @@ def test_digits_may_come_bare() -> None:
         ("dtmf", b"", "digits: missing, expected 1 to 32 of"),
         ("hangup", b"now", "expected a JSON object or nothing"),
         ("mute", b"loud", 'expected "on", "off", a JSON object or nothing'),
+        ("hold", b"please", 'expected "on", "off", a JSON object or nothing'),
+        ("hold", b'{"held": 1}', "held: expected true or false"),
+        ("hold", b'{"muted": true}', "muted: unknown field, expected one of held, transaction"),
         ("call", b'{"destinationNumber": 1}', "destinationNumber: expected text such as +12345678900"),
         ("call", b'{"target": "a", "options": [1]}', "options: expected an object with call options"),
         ("hangup", b'{"transaction": 5}', "transaction: expected text of at most 128 characters"),
@@ -96,7 +107,10 @@ _JSON = st.recursive(
 )
 
 
-@given(st.sampled_from(VERBS), st.dictionaries(st.sampled_from(["target", "digits", "muted", "options", "x"]), _JSON))
+@given(
+    st.sampled_from(VERBS),
+    st.dictionaries(st.sampled_from(["target", "digits", "muted", "held", "options", "x"]), _JSON),
+)
 def test_no_json_object_raises_anything_else(verb: str, fields: dict[str, object]) -> None:
     try:
         parse_command(verb, json.dumps(fields))

@@ -18,6 +18,7 @@ from agent.gateway.events import (
     LineChanged,
     LineState,
     RemoteAnswer,
+    RemoteAttach,
     RemoteBye,
     RemoteInfo,
     RemoteMedia,
@@ -245,6 +246,44 @@ async def test_info_of_the_far_end_is_told_without_a_reply(bench: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    ("wanted", "action", "told", "held"),
+    [
+        (True, "hold", "held", True),
+        (False, "unhold", "active", False),
+        (False, "unhold", "unheld", True),  # exactly "active" is active
+        (True, "hold", "active", False),
+        (True, "hold", None, True),
+    ],
+)
+async def test_hold_is_what_the_gateway_says_it_is(
+    bench: Any, dialect: str, wanted: bool, action: str, told: str | None, held: bool
+) -> None:
+    peer = await bench.ready(dialect=dialect)
+    await bench.call(peer, "c")
+    holding = bench.spawn(bench.line.hold("c", wanted, BOB))
+    modify = await peer.expect("modify")
+    assert modify["params"]["action"] == action
+    assert modify["params"]["sessid"]
+    assert modify["params"]["dialogParams"]["callID"] == "c"
+    assert modify["params"]["dialogParams"]["destination_number"] == "bob"
+    await peer.reply(modify, {"callID": "c", "action": action} | ({} if told is None else {"holdState": told}))
+    assert await holding is held
+    assert bench.line.live_calls == {"c"}
+
+
+async def test_a_refused_hold_says_so_and_the_call_goes_on(bench: Any) -> None:
+    peer = await bench.ready()
+    await bench.call(peer, "c")
+    holding = bench.spawn(bench.line.hold("c", True, BOB))
+    modify = await peer.expect("modify")
+    await peer.send({"jsonrpc": "2.0", "id": modify["id"], "error": {"code": -32002, "message": "CALL ERROR"}})
+    with pytest.raises(GatewayRefused, match="CALL ERROR"):
+        await holding
+    assert bench.line.live_calls == {"c"}
+
+
 async def test_candidates_are_acked_and_events_are_not(bench: Any) -> None:
     peer = await bench.ready()
     await peer.request("event", {"eventChannel": "x"})
@@ -255,11 +294,38 @@ async def test_candidates_are_acked_and_events_are_not(bench: Any) -> None:
     assert bench.line.ignored_frames == {}
 
 
-@pytest.mark.parametrize("method", ["modify", "attach"])
-async def test_what_cannot_be_done_in_a_call_is_refused_and_the_call_goes_on(bench: Any, method: str) -> None:
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_an_attach_is_told_and_answered(bench: Any, dialect: str) -> None:
+    peer = await bench.ready(dialect=dialect)
+    await bench.call(peer, "c")
+    await peer.expect_ack(await peer.request("attach", {"callID": "c", "sdp": OFFER} | IDS), "attach")
+    attach = await bench.events.next(RemoteAttach)
+    assert attach == RemoteAttach("desk", "c", OFFER, TelnyxIds("s1", "l1", "v3:c1"))
+    attaching = bench.spawn(bench.line.attach("c", ANSWER, BOB))
+    reply = await peer.expect("attach")
+    assert reply["params"]["sdp"] == ANSWER
+    dialog = reply["params"]["dialogParams"]
+    assert (dialog["callID"], dialog["attach"], dialog["recoveredCallId"]) == ("c", True, "c")
+    assert dialog["telnyxCallControlId"] == "v3:c1"
+    await peer.reply(reply, {"callID": "c", "message": "CALL ATTACHED"})
+    await attaching
+    assert bench.line.live_calls == {"c"}
+
+
+async def test_an_attach_of_a_call_that_is_over_here_is_acked_and_not_told(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = await bench.ready()
+    await peer.expect_ack(await peer.request("attach", {"callID": "gone", "sdp": OFFER}), "attach")
+    assert bench.events.of(RemoteAttach) == []
+    assert "attach for call gone, which is over here: ignored" in caplog.text
+    assert bench.line.live_calls == frozenset()
+
+
+async def test_what_cannot_be_done_in_a_call_is_refused_and_the_call_goes_on(bench: Any) -> None:
     peer = await bench.ready()
     await bench.call(peer, "c")
-    number = await peer.request(method, {"callID": "c", "action": "updateMedia", "sdp": OFFER})
+    number = await peer.request("modify", {"callID": "c", "action": "updateMedia", "sdp": OFFER})
     refusal = await peer.next()
     assert (refusal["id"], refusal["error"]["code"]) == (number, -32601)
     assert bench.line.live_calls == {"c"}

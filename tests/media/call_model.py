@@ -50,7 +50,7 @@ def keys(side: int) -> SrtpKeys:
     return SrtpKeys("SRTP_AEAD_AES_256_GCM", tx=_KEY[side], rx=_KEY[1 - side])
 
 
-def transport(side: int, **rtp: int) -> TransportSetup:
+def transport(side: int, **rtp: int | str) -> TransportSetup:
     setup = RtpSetup(ssrc=1000 + side, payload_type=111, remote_payload_type=111, cname=f"side-{side}")
     return TransportSetup(remote=None, keys=keys(side), rtp=replace(setup, **rtp))
 
@@ -111,9 +111,13 @@ def perfect(_number: int, sent_s: float) -> list[float]:
 class Conversation:
     """Side 0 speaks, side 1 listens; packets of side 0 pass `network`. `heard` grows with each period."""
 
-    def __init__(self, network: Network = perfect, opus: OpusSetup | None = None, **rtp: int) -> None:
-        setup = transport(0) if opus is None else replace(transport(0), opus=opus)
-        self.talker, self.listener = end(0, setup), end(1, transport(1, **rtp))
+    def __init__(
+        self, network: Network = perfect, opus: OpusSetup | None = None, codec: str = "opus", **rtp: int
+    ) -> None:
+        setup = transport(0, codec=codec)
+        if opus is not None:
+            setup = replace(setup, opus=opus)
+        self.talker, self.listener = end(0, setup), end(1, transport(1, codec=codec, **rtp))
         self.network = network
         self.numbers = 0
         self.now_s = 0.0

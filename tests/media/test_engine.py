@@ -82,6 +82,21 @@ def test_muted_sends_silence_without_a_gap() -> None:
     assert np.abs(call.run(speech(0.6))[len(heard) :]).max() > 3000
 
 
+def test_deaf_plays_silence_while_everything_is_received_and_hears_at_once_afterwards() -> None:
+    call = Conversation()
+    call.listener.engine.deaf = True
+    heard = call.run(speech(0.6))
+    assert not heard.any()
+    stats = call.listener.engine.stats(call.now_s)
+    assert stats.packets_received >= 29  # the last one is on its way
+    assert (stats.packets_lost, stats.concealed_frames) == (0, 0)
+    assert stats.playback_dbfs == -127.0
+    call.listener.engine.deaf = False
+    again = call.run(speech(0.6))[len(heard) :]
+    assert np.abs(again).max() > 3000
+    assert call.listener.engine.stats(call.now_s).playback_dbfs > -60
+
+
 def test_datagrams_find_their_owner_by_their_first_byte() -> None:
     side = end(0)
     stun, dtls, turn = b"\x00\x01stun", b"\x16\xfe\xfd", b"\x40\x00turn"

@@ -189,6 +189,33 @@ async def test_counters_go_on_after_kills_as_a_stock_peer_sees_them() -> None:
     ours.close()
 
 
+async def test_deaf_silences_the_speaker_through_a_kill_until_it_ends(tmp_path: Path) -> None:
+    write_tone(tmp_path / "mic.wav", 440)
+    with udp() as one, udp() as two:
+        async with running(2) as (talker, listener):
+            await talker.open_audio(AudioSetup(f"wav:{tmp_path}/mic.wav", "virtual:null"), muted=False)
+            await listener.open_audio(AudioSetup("virtual:silence", f"wav:{tmp_path}/heard.wav"), muted=False)
+            await listener.set_deaf(True)
+            await talker.connect(towards(0, two), one.fileno())
+            await listener.connect(towards(1, one), two.fileno())
+            assert listener.pid is not None
+            os.kill(listener.pid, signal.SIGKILL)
+            await listener.until(lambda events: listener.of(MediaReady)[1:] != [])
+            count = len(listener.of(StatsReport))
+            await listener.until(lambda events: len(listener.of(StatsReport)) >= count + 2)
+            report = listener.of(StatsReport)[-1]
+            assert isinstance(report, StatsReport)
+            assert report.stats.packets_received > 50  # all the same
+            await listener.set_deaf(False)
+            count = len(listener.of(StatsReport))
+            await listener.until(lambda events: len(listener.of(StatsReport)) >= count + 2)
+            await listener.close_audio()
+    with wave.open(str(tmp_path / "heard.wav")) as file:
+        heard = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    assert not heard[:RATE_HZ].any()
+    assert tone_share(heard[-RATE_HZ // 2 :], 440) > 0.9
+
+
 async def test_datagrams_that_are_not_rtp_come_to_the_control_side() -> None:
     with udp() as ours, udp() as theirs:
         async with running() as (media,):

@@ -35,7 +35,7 @@ def test_a_freeswitch_offer_is_read_although_it_has_no_mid_no_bundle_and_the_pla
     remote = sdp.parse(sample("freeswitch-offer"))
     assert (remote.mid, remote.bundle, remote.profile) == (None, False, "RTP/SAVPF")
     assert remote.setup == "actpass"
-    assert remote.opus() == sdp.Codec(
+    assert remote.choose(["opus"]) == sdp.Codec(
         96,
         "opus",
         48000,
@@ -50,7 +50,7 @@ def test_a_freeswitch_offer_is_read_although_it_has_no_mid_no_bundle_and_the_pla
             "stereo": "1",
         },
     )
-    assert remote.longest_packet_ms(remote.opus()) == 40
+    assert remote.longest_packet_ms(remote.choose(["opus"])) == 40
     assert [codec.name for codec in remote.codecs] == ["opus", "pcmu", "pcma"]
     assert len(remote.candidates) == 2
     assert remote.ptime_ms == 20
@@ -59,15 +59,15 @@ def test_a_freeswitch_offer_is_read_although_it_has_no_mid_no_bundle_and_the_pla
 def test_a_freeswitch_answer_is_read() -> None:
     remote = sdp.parse(sample("freeswitch-answer"))
     assert remote.setup == "active"
-    assert remote.opus().payload_type == 96
+    assert remote.choose(["opus"]).payload_type == 96
     assert remote.fingerprints[0].algorithm == "sha-256"
 
 
 def test_a_browser_offer_is_read_with_its_mid_and_bundle() -> None:
     remote = sdp.parse(sample("chrome-offer"))
     assert (remote.mid, remote.bundle) == ("0", True)
-    assert remote.opus().payload_type == 111
-    assert remote.opus().parameters == {"minptime": "10", "useinbandfec": "1"}
+    assert remote.choose(["opus"]).payload_type == 111
+    assert remote.choose(["opus"]).parameters == {"minptime": "10", "useinbandfec": "1"}
 
 
 def test_what_is_written_reads_back_the_same() -> None:
@@ -76,11 +76,11 @@ def test_what_is_written_reads_back_the_same() -> None:
     assert remote.fingerprints == (sdp.Fingerprint("sha-256", "AA:BB"),)
     assert remote.candidates == local().candidates
     assert (remote.mid, remote.bundle, remote.ptime_ms) == ("0", True, 20)
-    assert remote.opus().parameters == {"minptime": "10", "useinbandfec": "1"}
+    assert remote.choose(["opus"]).parameters == {"minptime": "10", "useinbandfec": "1"}
 
 
 def test_an_answer_to_an_offer_without_mid_has_none_either() -> None:
-    text = sdp.write(local(mid=None, bundle=False, profile="RTP/SAVPF", payload_type=96))
+    text = sdp.write(local(mid=None, bundle=False, profile="RTP/SAVPF", codecs=(sdp.Codec(96, "opus", 48000, 2),)))
     assert "a=mid" not in text
     assert "BUNDLE" not in text
     assert "m=audio 6000 RTP/SAVPF 96\r\n" in text
@@ -111,8 +111,49 @@ def test_a_description_that_cannot_be_used_is_refused_with_the_part_that_is_wron
 
 def test_a_far_end_without_opus_is_named_with_what_it_speaks() -> None:
     remote = sdp.parse(sample("freeswitch-offer").replace("opus/48000/2", "G722/8000"))
-    with pytest.raises(sdp.SdpError, match="speaks g722, pcma, pcmu, but not Opus"):
-        remote.opus()
+    with pytest.raises(sdp.SdpError, match="speaks g722, pcma, pcmu, and none of opus; allow one"):
+        remote.choose(["opus"])
+
+
+def test_our_offer_lists_the_codecs_in_order_and_only_opus_has_parameters() -> None:
+    text = sdp.write(local(codecs=sdp.offered(["pcma", "opus", "pcmu"])))
+    lines = [line for line in text.splitlines() if line.startswith(("m=", "a=rtpmap", "a=fmtp"))]
+    assert lines == [
+        "m=audio 6000 UDP/TLS/RTP/SAVPF 8 111 0",
+        "a=rtpmap:8 PCMA/8000",
+        "a=rtpmap:111 opus/48000/2",
+        "a=fmtp:111 minptime=10;useinbandfec=1",
+        "a=rtpmap:0 PCMU/8000",
+    ]
+
+
+def test_the_far_ends_order_decides_among_those_that_are_allowed() -> None:
+    remote = sdp.parse(sample("freeswitch-offer"))
+    assert remote.choose(["pcma", "pcmu", "opus"]).name == "opus"
+    assert remote.choose(["pcma", "pcmu"]).name == "pcmu"
+    assert remote.choose(["pcma"]) == sdp.Codec(8, "pcma", 8000)
+
+
+def test_static_payload_types_need_no_rtpmap() -> None:
+    text = sample("freeswitch-offer").replace("a=rtpmap:8 ", "a=x:").replace("a=rtpmap:0 ", "a=x:")
+    assert sdp.parse(text).choose(["pcma"]).payload_type == 8
+
+
+def test_the_bandwidth_limit_stands_right_after_the_address() -> None:
+    assert "c=IN IP4 203.0.113.9\r\nb=AS:40\r\n" in sdp.write(local(bandwidth_kbps=40))
+    assert "b=" not in sdp.write(local())
+
+
+@pytest.mark.parametrize(
+    ("line", "limit_kbps"), [("b=AS:40", 40), ("b=AS:0", None), ("b=AS:x", None), ("b=TIAS:40000", None)]
+)
+def test_the_far_ends_bandwidth_limit_is_read_from_its_audio_line_or_its_session(
+    line: str, limit_kbps: int | None
+) -> None:
+    plain = sample("freeswitch-offer")
+    assert sdp.parse(plain + line + "\r\n").bandwidth_kbps == limit_kbps
+    assert sdp.parse(plain.replace("t=0 0", line + "\r\nt=0 0")).bandwidth_kbps == limit_kbps
+    assert sdp.parse(plain).bandwidth_kbps is None
 
 
 def test_passwords_stay_out_of_reprs() -> None:
@@ -128,6 +169,6 @@ _LINES = sample("freeswitch-offer").splitlines() + sample("chrome-offer").splitl
 def test_no_text_whatever_raises_anything_but_an_sdp_error(lines: list[str]) -> None:
     try:
         remote = sdp.parse("\r\n".join(["v=0", *lines]))
-        remote.longest_packet_ms(remote.opus())
+        remote.longest_packet_ms(remote.choose(["opus"]))
     except sdp.SdpError as error:
         assert str(error)

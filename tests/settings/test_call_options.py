@@ -174,6 +174,8 @@ def test_both_spellings_at_once_are_refused() -> None:
         ("timeoutSecs", float("inf"), "timeoutSecs"),
         ("sdpASBandwidthKbps", 0, "sdpASBandwidthKbps"),
         ("preferred_codecs", [{"mimeType": "opus", "clockRate": 48000}], "preferred_codecs[0].mimeType"),
+        ("preferred_codecs", [{"mimeType": "audio/GSM", "clockRate": 8000}], "preferred_codecs"),
+        ("preferred_codecs", [{"mimeType": "audio/PCMU", "clockRate": 16000}], "preferred_codecs"),
         ("userVariables", {"a": float("nan")}, "userVariables"),
         ("userVariables", {"a": {1, 2}}, "userVariables"),
         ("debugOutput", "printer", "debugOutput"),
@@ -278,3 +280,33 @@ def test_options_from_outside_may_choose_a_sound_device(device: str) -> None:
 
 def test_the_owners_file_may_name_any_device(tmp_path: Path) -> None:
     assert from_file(tmp_path, "micId", "wav:/srv/voice.wav").micId == "wav:/srv/voice.wav"
+
+
+@pytest.mark.parametrize(
+    ("names", "allowed"),
+    [
+        (["audio/PCMA", "audio/opus"], ("pcma", "opus")),
+        (["audio/telephone-event", "audio/pcmu", "audio/PCMU"], ("pcmu",)),
+        (["video/VP8"], ("opus", "pcmu", "pcma")),
+        ([], ("opus", "pcmu", "pcma")),
+    ],
+)
+def test_preferred_codecs_filter_and_order(names: list[str], allowed: tuple[str, ...]) -> None:
+    wish = [{"mimeType": name, "clockRate": 48000 if "opus" in name else 8000} for name in names]
+    assert parse_call_options({"preferred_codecs": wish}).codec_names() == allowed
+    assert CallOptions().codec_names() == ("opus", "pcmu", "pcma")
+
+
+@pytest.mark.parametrize(
+    ("options", "limit_kbps"),
+    [
+        ({}, None),
+        ({"sdpASBandwidthKbps": 40}, 40),
+        ({"mediaSettings": {"useSdpASBandwidthKbps": True, "sdpASBandwidthKbps": 50}}, 50),
+        ({"mediaSettings": {"useSdpASBandwidthKbps": False, "sdpASBandwidthKbps": 50}}, None),
+        ({"mediaSettings": {"useSdpASBandwidthKbps": True}}, None),
+        ({"sdpASBandwidthKbps": 40, "mediaSettings": {"useSdpASBandwidthKbps": True, "sdpASBandwidthKbps": 50}}, 40),
+    ],
+)
+def test_the_bandwidth_limit_in_either_spelling(options: dict[str, Any], limit_kbps: int | None) -> None:
+    assert parse_call_options(options).bandwidth_kbps() == limit_kbps

@@ -1,0 +1,99 @@
+"""When a call ends by itself because what it waits for does not come. Pure: time is passed in, monotonic seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.calls.reasons import EndReason
+from agent.calls.state import CallState
+
+if TYPE_CHECKING:
+    from agent.calls.call import Call
+
+GATEWAY_WAIT_S = 10.0  # an unanswered call whose gateway has gone for longer will not be answered any more
+CONNECT_TIMEOUT_S = 15.0  # from the answer to the keys; beyond it people have hung up
+BYE_GRACE_S = 2.0  # the far end's DTLS good-bye may overtake its BYE, or the gateway's attach, on the other connection
+ATTACH_WAIT_S = 20.0  # how long FreeSWITCH keeps a call whose socket is lost
+MEDIA_TIMEOUT_S = 30.0  # as long as ICE consent takes to expire; DTX pauses carry RTP every 0.4 s
+
+_STATE_DETAIL = {
+    EndReason.NO_ANSWER: "nobody answered in time",
+    EndReason.SIGNALLING_TIMEOUT: "the gateway did not react in time",
+    EndReason.LOCAL_HANGUP: "the longest time for a call is over",
+}
+
+
+class Deadlines:
+    """What `call` waits for, beside the time that its state may last: gateway, audio path, media process, packets."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._connected_s: float | None = None
+        self._counted_s = 0.0  # when the media process last gave figures
+        self._attaching_s: float | None = None
+        self._offline_s: float | None = None
+        self._online_s = 0.0
+        self._lost_s: float | None = None
+        self._lost_text = ""
+
+    def connected(self, now_s: float) -> None:
+        """There is an audio path."""
+        self._attaching_s = self._lost_s = None
+        self._connected_s = self._counted_s = now_s
+
+    def lost(self, now_s: float, text: str) -> None:
+        """The audio path is gone; `text` says how."""
+        self._lost_s, self._lost_text = now_s, text
+
+    def attaching(self, now_s: float) -> None:
+        """Another audio path is being made in place of the present one, lost or not."""
+        self._attaching_s, self._lost_s = now_s, None
+
+    def counted(self, now_s: float) -> None:
+        """The media process lives."""
+        self._counted_s = now_s
+
+    def offline(self, now_s: float) -> None:
+        """There is no connection to the gateway."""
+        if self._offline_s is None:
+            self._offline_s = now_s
+
+    def online(self, now_s: float) -> None:
+        """The line is ready."""
+        self._offline_s, self._online_s = None, now_s
+
+    def nearest(self) -> tuple[float, EndReason, str]:
+        """When the call ends if nothing happens, why, and a sentence for a person. RuntimeError after its end."""
+        due = self._call.deadline()
+        if due is None:
+            raise RuntimeError("an ended call has no deadline")
+        candidates = [(*due, _STATE_DETAIL.get(due[1], ""))]
+        if self._lost_s is not None:
+            wait_until_s = max(self._lost_s, self._online_s) + BYE_GRACE_S
+            if self._offline_s is not None:  # the gateway may offer the call again when the line is back
+                wait_until_s = self._lost_s + ATTACH_WAIT_S
+            candidates.append((wait_until_s, EndReason.MEDIA_FAILED, self._lost_text))
+        elif self._call.answered_s is not None and self._connected_s is None:
+            text = f"no audio path within {CONNECT_TIMEOUT_S:.0f} s of the answer"
+            candidates.append((self._call.answered_s + CONNECT_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
+        if self._attaching_s is not None:
+            text = f"no audio path within {CONNECT_TIMEOUT_S:.0f} s of the gateway's attach"
+            candidates.append((self._attaching_s + CONNECT_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
+        if self._connected_s is not None:
+            text = f"the media process has been away for {MEDIA_TIMEOUT_S:.0f} s"
+            candidates.append((self._counted_s + MEDIA_TIMEOUT_S, EndReason.MEDIA_FAILED, text))
+        if self._offline_s is not None and not self._call.answered:
+            text = "the gateway went away before the answer"
+            candidates.append((self._offline_s + GATEWAY_WAIT_S, EndReason.GATEWAY_LOST, text))
+        return min(candidates)
+
+    def silence(self, seconds_since_packet: float | None, now_s: float) -> str | None:
+        """What to say when the far end has been silent for too long. None while it may be, as it may on hold."""
+        if self._call.state is not CallState.ACTIVE:
+            return None
+        if seconds_since_packet is None:
+            if self._connected_s is None:
+                return None
+            seconds_since_packet = now_s - self._connected_s
+        silent_s = min(seconds_since_packet, now_s - self._call.entered_s)  # what was on hold does not count
+        return f"no audio packet from the far end for {silent_s:.0f} s" if silent_s > MEDIA_TIMEOUT_S else None

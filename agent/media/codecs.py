@@ -1,0 +1,49 @@
+"""The codec that a call has agreed on, ready to use. What a call does not use is not imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.media.codec import format_of
+from agent.media.opus import Decoder as OpusDecoder
+from agent.media.opus import Encoder as OpusEncoder
+
+if TYPE_CHECKING:
+    from agent.media.codec import Decoder, Encoder
+    from agent.media.messages import OpusSetup
+    from agent.media.waveform import Waveform
+
+
+def make_encoder(codec: str, opus: OpusSetup, rate_hz: int, headroom: int) -> Encoder:
+    """`codec` is a name of `agent.media.codec.FORMATS`; `opus.ptime_ms` counts for all. Raises CodecError."""
+    if codec != "opus":
+        from agent.media.waveform import WaveformEncoder  # noqa: PLC0415 - most calls speak Opus
+
+        return WaveformEncoder(_waveform(codec), opus.ptime_ms, rate_hz, headroom)
+    encoder = OpusEncoder(opus.ptime_ms, rate_hz, headroom)
+    encoder.set_bitrate(opus.bitrate_bps)
+    encoder.set_complexity(opus.complexity)
+    encoder.set_fec(opus.fec)
+    encoder.set_packet_loss(opus.packet_loss_percent)
+    encoder.set_dtx(opus.dtx)
+    return encoder
+
+
+def make_decoder(codec: str, rate_hz: int) -> Decoder:
+    """A decoder to the device's rate. Raises CodecError."""
+    if codec == "opus":
+        return OpusDecoder(rate_hz)
+    from agent.media.waveform import WaveformDecoder  # noqa: PLC0415 - most calls speak Opus
+
+    return WaveformDecoder(_waveform(codec), rate_hz)
+
+
+def _waveform(codec: str) -> Waveform:
+    format_of(codec)
+    if codec == "g722":
+        from agent.media.g722 import G722  # noqa: PLC0415 - most calls speak Opus
+
+        return G722()
+    from agent.media.g711 import G711  # noqa: PLC0415 - most calls speak Opus
+
+    return G711(codec)

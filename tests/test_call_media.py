@@ -1,0 +1,80 @@
+"""A call's peers, one after the other: the newest speaks for the call, each is closed once it is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from agent.call_media import CallMedia
+from agent.dialing import DialSettings
+from agent.gateway.dialog import DialogParams
+from agent.media.messages import AudioSetup, Datagram, OpusSetup
+from agent.rtc.peer import Connected, Failed, Handover, PeerEvent, PeerSettings
+
+AUDIO = AudioSetup("virtual:silence", "virtual:null")
+DIAL = DialSettings("lab", "", None, DialogParams(), PeerSettings(), AUDIO, OpusSetup(), 20, 30.0, muted=False)
+STUN = Datagram(b"\x00\x01", ("192.0.2.1", 9))
+
+
+class Peer:
+    def __init__(self, _settings: PeerSettings, tell: Callable[[PeerEvent], None]) -> None:
+        self.tell = tell
+        self.closed = False
+        self.injected = 0
+
+    async def answer(self, offer: str) -> str:
+        return f"answer to {offer}"
+
+    def inject(self, data: bytes, address: tuple[str, int]) -> None:
+        self.injected += 1
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Media:
+    def __init__(self) -> None:
+        self.fds: list[int] = []
+
+    async def connect(self, transport: object, fd: int) -> None:
+        self.fds.append(fd)
+
+
+def connected(fd: int) -> Connected:
+    return Connected(Handover(fd, None, "SRTP_AES128_CM_SHA1_80", b"", b"", 1, "c", 111, 111, 20, True, None), "")
+
+
+async def test_a_new_path_takes_over_when_it_is_connected_and_the_old_one_serves_until_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peers: list[Peer] = []
+    monkeypatch.setattr("agent.call_media.AudioPeer", lambda *args: peers.append(Peer(*args)) or peers[-1])
+    events: list[PeerEvent] = []
+    process = Media()
+    media = CallMedia(DIAL, process, events.append, muted=False)  # type: ignore[arg-type]
+    first = peers[0]
+    first.tell(connected(3))
+    await media.connect(connected(3).handover)
+
+    assert await media.reattach("one") == "answer to one"
+    first.tell(Failed("the gateway has left it", was_connected=True))
+    media.take(STUN)
+    assert (events, first.injected, first.closed) == ([connected(3)], 1, False)
+
+    assert await media.reattach("two") == "answer to two"  # the line was lost again before "one" was connected
+    second, third = peers[1:]
+    second.tell(connected(4))
+    third.tell(connected(5))
+    assert events == [connected(3), connected(5)]
+    await media.connect(connected(5).handover)
+    media.take(STUN)
+    assert process.fds == [3, 5]
+    assert (first.injected, second.injected, third.injected) == (1, 0, 1)
+    assert (first.closed, second.closed, third.closed) == (True, True, False)
+
+    await media.reattach("three")
+    peers[3].tell(Failed("no path"))
+    assert events[-1] == Failed("no path")
+    await media.close_peer()
+    assert all(peer.closed for peer in peers)
