@@ -17,7 +17,7 @@ from pydantic import BaseModel, SecretStr
 
 from agent.calls.commands import VERBS, CommandError, parse_command
 from agent.calls.events import EventType, Publisher
-from agent.dialing import Dialling
+from agent.conversation.dialing import Dialling
 from agent.gateway.events import LineEvent
 from agent.gateway.line import GatewayLine
 from agent.gateway.line_settings import AnonymousLogin, LineSettings

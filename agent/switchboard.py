@@ -27,8 +27,8 @@ from agent.calls.commands import (
 from agent.calls.events import EventType, Publisher
 from agent.calls.reasons import EndReason, cause_of_reason
 from agent.calls.state import CallState, Direction
-from agent.conversation import Conversation
-from agent.dialing import Dialling, DialSettings
+from agent.conversation.conversation import Conversation
+from agent.conversation.dialing import Dialling, DialSettings
 from agent.gateway.errors import GatewayError
 from agent.gateway.events import IncomingCall, LineChanged, LineEvent, RemoteInfo
 from agent.gateway.line import GatewayLine

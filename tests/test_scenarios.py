@@ -132,7 +132,7 @@ async def test_a_gateway_that_forgot_the_call_ends_it(door: Device, gateway: Lab
 async def test_a_gateway_that_goes_before_the_answer_ends_the_call_in_time(
     door: Device, gateway: LabGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.call_deadlines.GATEWAY_WAIT_S", 0.3)
+    monkeypatch.setattr("agent.conversation.deadlines.GATEWAY_WAIT_S", 0.3)
     await door.command("call", target="patient")
     await door.call_state("ringing")
     await gateway.stop_listening()
@@ -153,7 +153,7 @@ async def test_a_press_while_the_line_is_down_waits_for_it_and_then_calls(gatewa
 async def test_a_line_that_stays_down_ends_the_call_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.conversation.LINE_WAIT_S", 0.3)
+    monkeypatch.setattr("agent.conversation.conversation.LINE_WAIT_S", 0.3)
     async with device(config_of("ws://127.0.0.1:9", tmp_path), tmp_path) as door:
         await door.command("call", target="reception")
         call = await door.ended()

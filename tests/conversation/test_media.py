@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.call_media import CallMedia
-from agent.dialing import DialSettings
+from agent.conversation.dialing import DialSettings
+from agent.conversation.media import CallMedia
 from agent.gateway.dialog import DialogParams
 from agent.media.messages import AudioSetup, Datagram, OpusSetup
 from agent.rtc.peer import Connected, Failed, Handover, PeerEvent, PeerSettings
@@ -49,7 +49,7 @@ async def test_a_new_path_takes_over_when_it_is_connected_and_the_old_one_serves
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     peers: list[Peer] = []
-    monkeypatch.setattr("agent.call_media.AudioPeer", lambda *args: peers.append(Peer(*args)) or peers[-1])
+    monkeypatch.setattr("agent.conversation.media.AudioPeer", lambda *args: peers.append(Peer(*args)) or peers[-1])
     events: list[PeerEvent] = []
     process = Media()
     media = CallMedia(DIAL, process, events.append, muted=False)  # type: ignore[arg-type]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agent.call_deadlines import ATTACH_WAIT_S, BYE_GRACE_S, CONNECT_TIMEOUT_S, Deadlines
 from agent.calls.call import Call, Party
 from agent.calls.reasons import EndReason
 from agent.calls.state import CallState, Direction
+from agent.conversation.deadlines import ATTACH_WAIT_S, BYE_GRACE_S, CONNECT_TIMEOUT_S, Deadlines
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from agent.media.messages import Datagram, MediaDied, MediaReady, MediaStats
 from agent.rtc.peer import AudioPeer, Connected, PeerEvent
 
 if TYPE_CHECKING:
-    from agent.dialing import DialSettings
+    from agent.conversation.dialing import DialSettings
     from agent.media.control import MediaProcess
     from agent.rtc.peer import Handover
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from agent.calls.call import Call, Party
 from agent.calls.reasons import Cause, EndReason
 from agent.calls.state import CallState, Direction, may_advance
-from agent.conversation import Conversation, _Hold
-from agent.dialing import DialSettings
+from agent.conversation.conversation import Conversation, _Hold
+from agent.conversation.dialing import DialSettings
 from agent.gateway.dialog import DialogParams
 from agent.gateway.errors import GatewayError, GatewayRefused, GatewayTimeout, LineDown
 from agent.gateway.events import (
@@ -360,8 +360,8 @@ async def test_a_line_lost_while_the_candidates_were_gathered_is_waited_for() ->
 
 
 async def test_a_line_that_fails_again_while_a_person_waits_is_hurried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.conversation.LINE_RETRY_S", 0.01)
-    monkeypatch.setattr("agent.conversation.LINE_WAIT_S", 0.2)
+    monkeypatch.setattr("agent.conversation.conversation.LINE_RETRY_S", 0.01)
+    monkeypatch.setattr("agent.conversation.conversation.LINE_WAIT_S", 0.2)
     world = World(line_state=LineState.OFFLINE)
     async with conversation(world) as run:
         assert (await run.reason())[0] is EndReason.LINE_DOWN
@@ -370,7 +370,7 @@ async def test_a_line_that_fails_again_while_a_person_waits_is_hurried_again(mon
 
 
 async def test_a_media_process_that_does_not_come_back_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.call_deadlines.MEDIA_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("agent.conversation.deadlines.MEDIA_TIMEOUT_S", 0.1)
     async with conversation(World()) as run:
         await active(run)
         for restarts in range(3):

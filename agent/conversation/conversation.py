@@ -16,13 +16,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.call_deadlines import Deadlines
-from agent.call_media import CallMedia
-from agent.call_steps import StepFailed, Steps
 from agent.calls.call import Call
 from agent.calls.reasons import EndReason, cause_of_reason, reason_of_bye
 from agent.calls.state import CallState, Direction
-from agent.dialing import DialSettings
+from agent.conversation.deadlines import Deadlines
+from agent.conversation.dialing import DialSettings
+from agent.conversation.media import CallMedia
+from agent.conversation.steps import StepFailed, Steps
 from agent.gateway.errors import GatewayTimeout, LineDown
 from agent.gateway.events import (
     CallsGone,
