@@ -12,8 +12,10 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --use-pe
 APT_BUILD := gcc python3-dev python3-venv libasound2-dev libsystemd-dev pkg-config libopus0
 APT_RUN   := mosquitto
 APT_TEST  := mosquitto pulseaudio libasound2-plugins espeak-ng systemd-container systemd
+# Debian's npm would clash with one that came with another source's Node.js.
+APT_SDK   := chromium coturn $(shell command -v npm >/dev/null 2>&1 || echo npm)
 
-.PHONY: help setup setup-test run test lint bench install clean
+.PHONY: help setup setup-test run test interop lint bench install clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -34,13 +36,20 @@ $(VENV)/.test: $(VENV)/.lab
 	@$(PIP_INSTALL) --editable '.[test]'
 	@touch $@
 
+$(VENV)/.interop: $(VENV)/.test
+	@sh systemd/packages.sh --optional $(APT_SDK)
+	@touch $@
+
 setup-test: $(VENV)/.test
 
 run: $(VENV)/.lab  ## the whole product on this machine, nothing else needed (ARGS=--once: one call, unattended)
 	@$(VENV)/bin/callpoint lab $(ARGS)
 
 test: lint  ## everything that must hold (ARGS='-k name' for some of it)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -m 'not sdk' $(ARGS)
+
+interop: $(VENV)/.interop  ## calls with Telnyx's own JavaScript SDK in Chromium (ARGS='-k name' for some of them)
+	$(PY) -m pytest -m sdk tests/interop $(ARGS)
 
 lint: $(VENV)/.test  ## ruff and mypy --strict
 	$(VENV)/bin/ruff check .

@@ -16,24 +16,30 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from agent.calls.commands import VERBS, CommandError, parse_command
-from agent.calls.events import EventType, Publisher
+from agent.calls.events import Publisher
 from agent.conversation.dialing import Dialling
 from agent.gateway.events import LineEvent
 from agent.gateway.line import GatewayLine
-from agent.gateway.line_settings import AnonymousLogin, LineSettings
+from agent.gateway.session import SavedSession
+from agent.line_token import LineToken
 from agent.media.control import MediaProcess
 from agent.media.messages import MediaEvent
 from agent.mqtt.bridge import MqttBridge
-from agent.mqtt.broker import LinkSettings, MqttVersion
+from agent.network.netlink import NetworkWatch
+from agent.publishers import ControlEvents, MqttEvents, ServiceStatus
+from agent.rtc.prefetch import Prefetch
+from agent.service.call_store import CallStore
 from agent.service.control_socket import ControlError, ControlServer
 from agent.service.journal import configure_logging
 from agent.service.notify import Notifier
 from agent.service.redact import register_secret
-from agent.settings.line import LineConfig
 from agent.settings.model import Config
-from agent.settings.mqtt import MqttConfig
 from agent.settings.service import control_socket_path
-from agent.switchboard import Switchboard
+from agent.switchboard.display import Display
+from agent.switchboard.memory import CallMemory, call_of
+from agent.switchboard.switchboard import Switchboard
+from agent.wiring import line_settings, mqtt_settings
+from agent.witnesses import CallRecords
 from hardware.board import Board, open_board
 from hardware.buttons import ButtonEvent, ButtonSpec
 from hardware.lamps import LampSpec
@@ -61,13 +67,27 @@ class App:
         self._lines = {
             name: GatewayLine(line_settings(name, line), self._on_line_event) for name, line in config.lines.items()
         }
-        dialling = Dialling(config, load_profile(config.audio.profile))
-        self.switchboard = Switchboard(dialling, self._lines, self._media, self.publishers)
+        self._tokens = {
+            name: LineToken(line.token_source, self._lines[name], self._on_line_event)
+            for name, line in config.lines.items()
+            if line.token_source is not None
+        }
+        self._prefetch = Prefetch()
+        self._calls = CallStore(control_socket_path(config.service, config.device.id).with_suffix(".call.json"))
+        self._records = CallRecords(config, self._lines)
+        self.switchboard = Switchboard(
+            Dialling(config, load_profile(config.audio.profile)),
+            self._lines,
+            self._media,
+            Display(self.publishers, self._lines, tuple(config.lamps)),
+            prefetch=self._prefetch,
+            witnesses=(CallMemory(self._calls, self._lines).of, *self._records.witnesses),
+        )
         self._notifier = Notifier(self._is_media_alive)
-        self.publishers.append(_ServiceStatus(self._notifier))
+        self.publishers.append(ServiceStatus(self._notifier))
         self._mqtt = self._make_mqtt(config)
         self._control = ControlServer(control_socket_path(config.service, config.device.id), self._on_control_request)
-        self.publishers.append(_ControlEvents(self._control))
+        self.publishers.append(ControlEvents(self._control))
         self.board: Board | None = None
 
     def stop(self) -> None:
@@ -90,6 +110,7 @@ class App:
         exit_code = EXIT_OK
         try:
             async with asyncio.TaskGroup() as group:
+                self._take_up_call()
                 tasks = [group.create_task(part, name=name) for name, part in self._parts()]
                 self.board = await self._open_board()
                 self.switchboard.attach_board(self.board)
@@ -109,8 +130,19 @@ class App:
         finally:
             if self.board is not None:
                 self.board.close()
+            await self._records.close()
         logger.info("stopped")
         return exit_code
+
+    def _take_up_call(self) -> None:
+        """Go on with the call of a daemon that was killed in it, if the gateway can still have it."""
+        saved = self._calls.load()
+        if saved is None or saved.line not in self._lines:
+            return
+        logger.info("call %s was going on when the daemon went: taking it up again", saved.call_id)
+        line = self._lines[saved.line]
+        line.resume(SavedSession(saved.sessid, saved.voice_sdk_id), saved.age_s, [saved.call_id])
+        self.switchboard.resume(call_of(saved, self._loop.time()), muted=saved.muted, away_s=saved.age_s)
 
     async def _media_ready_or_stop(self) -> None:
         """A media process that cannot start is tried again for ever; that must not keep us from stopping."""
@@ -125,6 +157,10 @@ class App:
         yield "media", self._media.run()
         for name, line in self._lines.items():
             yield f"line {name}", line.run()
+        for name, token in self._tokens.items():
+            yield f"login token of line {name}", token.run()
+        yield "prefetch", self._prefetch.run()
+        yield "network", NetworkWatch(self._on_network_change).run()
         if self._mqtt is not None:
             yield "mqtt", self._mqtt.run()
         if self._config.service.watchdog:
@@ -156,7 +192,7 @@ class App:
         settings = mqtt_settings(config.mqtt, config.mqtt_client_id)
         bridge = MqttBridge(settings, config.device.id, config.mqtt.prefix, self.switchboard.execute)
         bridge.on_change = lambda _state, _detail: self.switchboard.publish_state()
-        self.publishers.append(_MqttEvents(bridge))
+        self.publishers.append(MqttEvents(bridge))
         return bridge
 
     # ---- events from other threads and processes, on their way to the switchboard
@@ -165,7 +201,14 @@ class App:
         self._loop.call_soon_threadsafe(self.switchboard.on_button, name, event)
 
     def _on_line_event(self, event: LineEvent) -> None:
+        for token in self._tokens.values():
+            token.on_line_event(event)
         self.switchboard.on_line_event(event)
+
+    def _on_network_change(self, text: str) -> None:
+        logger.info("network: %s", text)
+        self._prefetch.renew()
+        self.switchboard.on_network_change(text)
 
     def _on_media_event(self, event: MediaEvent) -> None:
         self.switchboard.on_media_event(event)
@@ -193,102 +236,6 @@ class App:
             raise CommandError(f"press: seconds must be a number above 0 and at most {MAX_PRESS_S}")
         await self.press(name, float(seconds))
         return {"button": name}
-
-
-class _MqttEvents:
-    """MQTT hears of state and events; figures once a second would only fill a database."""
-
-    def __init__(self, bridge: MqttBridge) -> None:
-        self._bridge = bridge
-
-    def publish_state(self, state: dict[str, Any]) -> None:
-        self._bridge.publish_state(state)
-
-    def publish_event(self, event: EventType, data: dict[str, Any]) -> None:
-        self._bridge.publish_event(event, data)
-        if event == "call_ended":
-            self._bridge.publish_diagnostics(data)
-
-    def publish_figures(self, figures: dict[str, Any]) -> None:
-        """Not for MQTT."""
-
-
-class _ControlEvents:
-    """Whoever listens at the control socket hears everything."""
-
-    def __init__(self, server: ControlServer) -> None:
-        self._server = server
-
-    def publish_state(self, state: dict[str, Any]) -> None:
-        self._server.broadcast({"type": "state", **state})
-
-    def publish_event(self, event: EventType, data: dict[str, Any]) -> None:
-        self._server.broadcast({"type": event, **data})
-
-    def publish_figures(self, figures: dict[str, Any]) -> None:
-        self._server.broadcast({"type": "figures", **figures})
-
-
-class _ServiceStatus:
-    """The line that `systemctl status callpoint` shows."""
-
-    def __init__(self, notifier: Notifier) -> None:
-        self._notifier = notifier
-
-    def publish_state(self, state: dict[str, Any]) -> None:
-        lines = ", ".join(f"line {name} {line['state']}" for name, line in state["lines"].items())
-        problem = f"; audio: {state['audio_problem']}" if state["audio_problem"] else ""
-        self._notifier.status(f"{state['state']}; {lines}{problem}")
-
-    def publish_event(self, event: EventType, data: dict[str, Any]) -> None:
-        """The state says it all."""
-
-    def publish_figures(self, figures: dict[str, Any]) -> None:
-        """The state says it all."""
-
-
-def line_settings(name: str, line: LineConfig) -> LineSettings:
-    """A line as the gateway package wants it."""
-    anonymous = line.anonymous_login
-    return LineSettings(
-        name=name,
-        url=line.url,
-        dialect=line.dialect,
-        login=line.login,
-        password=_plain(line.password),
-        login_token=_plain(line.login_token),
-        anonymous=None
-        if anonymous is None
-        else AnonymousLogin(
-            target_id=anonymous.target_id,
-            target_type=anonymous.target_type,
-            target_version_id=anonymous.target_version_id,
-            target_params=anonymous.target_params,
-        ),
-        ca_file=str(line.ca_file) if line.ca_file else None,
-    )
-
-
-def mqtt_settings(mqtt: MqttConfig, client_id: str) -> LinkSettings:
-    """The broker as the MQTT package wants it."""
-    versions = {5: MqttVersion.V5, "3.1.1": MqttVersion.V311, "auto": None}
-    return LinkSettings(
-        host=mqtt.host,
-        port=mqtt.port,
-        client_id=client_id,
-        username=mqtt.username or "",
-        password=_plain(mqtt.password) or "",
-        tls=mqtt.tls,
-        ca_file=str(mqtt.ca_file or ""),
-        cert_file=str(mqtt.cert_file or ""),
-        key_file=str(mqtt.key_file or ""),
-        keepalive_s=mqtt.keepalive_s,
-        version=versions[mqtt.version],
-    )
-
-
-def _plain(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret is not None else None
 
 
 def secrets_of(model: BaseModel) -> Iterator[str]:

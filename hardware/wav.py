@@ -43,20 +43,29 @@ def read_wav(path: str | Path, rate_hz: int) -> bytes:
 
 
 class WavRecorder:
-    """Writes int16 mono samples. The header is brought up to date each second: a kill leaves a valid file."""
+    """Writes int16 mono samples. The header is brought up to date each second: a kill leaves a valid file.
 
-    def __init__(self, path: str | Path, rate_hz: int) -> None:
+    With `resume` a file that a recorder with this rate has left is continued; any other is begun anew.
+    """
+
+    def __init__(self, path: str | Path, rate_hz: int, *, resume: bool = False) -> None:
         self._path = str(path)
         self._rate_hz = rate_hz
         self._data_bytes = 0
         self._flush_bytes = int(rate_hz * FLUSH_S) * BYTES_PER_SAMPLE
         self._pending = bytearray()
+        kept_bytes = self._kept_bytes() if resume else None
         try:
-            self._file: io.FileIO = io.FileIO(str(path), "w")
+            self._file: io.FileIO = io.FileIO(str(path), "w" if kept_bytes is None else "r+")
         except OSError as error:
             raise self._failed(error) from None
         try:
-            self._file.write(self._header())
+            if kept_bytes is not None:
+                self._data_bytes = kept_bytes
+                self._file.truncate(HEADER.size + kept_bytes)
+                self._file.seek(0, io.SEEK_END)
+            else:
+                self._file.write(self._header())
         except OSError as error:
             self._file.close()
             raise self._failed(error) from None
@@ -69,11 +78,12 @@ class WavRecorder:
     def flush(self) -> None:
         """Samples first, then the sizes: the header never promises more than there is."""
         try:
-            self._data_bytes += os.write(self._file.fileno(), self._pending)
+            written = os.write(self._file.fileno(), self._pending)
+            self._data_bytes += written
             os.pwrite(self._file.fileno(), self._header(), 0)
         except OSError as error:
             raise self._failed(error) from None
-        self._pending.clear()
+        del self._pending[:written]
 
     def close(self) -> None:
         """Never raises: what does not fit any more is lost, and a device that has failed is closed again."""
@@ -81,6 +91,21 @@ class WavRecorder:
             with contextlib.suppress(PcmError):
                 self.flush()
             self._file.close()
+
+    def _kept_bytes(self) -> int | None:
+        """How much sound the file holds by its header; None when it is none of ours with this rate."""
+        try:
+            with Path(self._path).open("rb") as file:
+                found = file.read(HEADER.size)
+                size_bytes = os.fstat(file.fileno()).st_size
+        except OSError:
+            return None
+        if len(found) < HEADER.size:
+            return None
+        self._data_bytes = HEADER.unpack(found)[-1]
+        fits = found == self._header() and size_bytes >= HEADER.size + self._data_bytes
+        kept_bytes, self._data_bytes = self._data_bytes, 0
+        return kept_bytes if fits else None
 
     def _failed(self, error: OSError) -> PcmError:
         return PcmError(error.errno, f"WAV file {self._path!r} cannot be written: {error.strerror}")

@@ -34,10 +34,13 @@ async def gateway() -> AsyncIterator[LabGateway]:
 
 
 def offered(gateway: LabGateway) -> list[str]:
-    """The payload types of our INVITE, in order."""
+    """The payload types of audio in our INVITE, in order; telephone-event (RFC 4733) stands behind them."""
     invite = gateway.frames.received("invite")[0]
     sdp = invite["params"]["sdp"]
-    return next(line for line in sdp.splitlines() if line.startswith("m=audio")).split()[3:]
+    listed = next(line for line in sdp.splitlines() if line.startswith("m=audio")).split()[3:]
+    events = [number for number in listed if f"a=rtpmap:{number} telephone-event/" in sdp]
+    assert listed[-len(events) :] == events
+    return listed[: -len(events)]
 
 
 @pytest.mark.parametrize("direction", ["we call", "we are called"])

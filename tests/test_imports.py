@@ -20,6 +20,7 @@ FLOORS = [
     {"agent.service", "agent.gateway", "agent.mqtt", "agent.tokens", "agent.reports", "agent.network"},
     {"agent.conversation"},
     {"agent.switchboard"},
+    {"agent.publishers", "agent.line_token", "agent.witnesses", "agent.wiring"},
     {"agent.app"},
     {"agent.lab"},
     {"agent.cli"},

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 MAX_PAYLOAD_BYTES = 16 * 1024  # a command is a few hundred bytes; more is a mistake or an attack
+MAX_MESSAGE_CHARS = 1000  # gateways pass messages on as SIP MESSAGE, at most 1300 bytes with its headers (RFC 3428 8)
 MAX_TRANSACTION_CHARS = 128  # three uuids; it is echoed as it is, so it must be bounded
 
 
@@ -51,10 +52,11 @@ class AnswerCommand(_Command):
 
 
 class DtmfCommand(_Command):
-    """Send digits in the present call."""
+    """Send digits in the present call: by INFO through the gateway, as RTP events (RFC 4733), or as the config says."""
 
     verb: Literal["dtmf"] = "dtmf"
     digits: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,32}$")]
+    method: Literal["info", "rfc4733"] | None = None
 
 
 class MuteCommand(_Command):
@@ -71,7 +73,31 @@ class HoldCommand(_Command):
     held: bool | None = None
 
 
-Command = CallCommand | HangupCommand | AnswerCommand | DtmfCommand | MuteCommand | HoldCommand
+class MessageCommand(_Command):
+    """Send a text message in the present call; without `to` to its far end."""
+
+    verb: Literal["message"] = "message"
+    text: str = Field(min_length=1, max_length=MAX_MESSAGE_CHARS)
+    to: str = ""
+
+
+class TransferCommand(_Command):
+    """Hand the far end of the present call over to another destination; this device is out of it then."""
+
+    verb: Literal["transfer"] = "transfer"
+    destination: str = Field(min_length=1)
+
+
+Command = (
+    CallCommand
+    | HangupCommand
+    | AnswerCommand
+    | DtmfCommand
+    | MuteCommand
+    | HoldCommand
+    | MessageCommand
+    | TransferCommand
+)
 
 _MODELS: dict[str, type[Command]] = {
     "call": CallCommand,
@@ -80,9 +106,12 @@ _MODELS: dict[str, type[Command]] = {
     "dtmf": DtmfCommand,
     "mute": MuteCommand,
     "hold": HoldCommand,
+    "message": MessageCommand,
+    "transfer": TransferCommand,
 }
 VERBS = tuple(_MODELS)
-_BARE_FIELD = {"call": "target", "dtmf": "digits"}  # a payload that is just a word means this field
+# A payload that is just a word (or, for a message, just text) means this field.
+_BARE_FIELD = {"call": "target", "dtmf": "digits", "message": "text", "transfer": "destination"}
 _SWITCH_FIELD = {"mute": "muted", "hold": "held"}  # "on" and "off" mean this field
 _EXPECTED = {
     "transaction": f"text of at most {MAX_TRANSACTION_CHARS} characters",
@@ -91,6 +120,10 @@ _EXPECTED = {
     "line": "the name of a line in the config",
     "options": 'an object with call options, such as {"timeoutSecs": 20}',
     "digits": '1 to 32 of 0-9, A-D, "*" and "#"',
+    "method": '"info", "rfc4733" or nothing',
+    "text": f"text of 1 to {MAX_MESSAGE_CHARS} characters",
+    "to": "text such as +12345678900, or nothing for the far end of the call",
+    "destination": "text such as +12345678900",
     "muted": "true or false",
     "held": "true or false",
 }
@@ -99,8 +132,8 @@ _EXPECTED = {
 def parse_command(verb: str, payload: bytes | str | Mapping[str, Any]) -> Command:
     """The command that `verb` and its payload name.
 
-    The payload is a JSON object, nothing, or for `call`, `dtmf`, `mute` and `hold` the bare value ("reception",
-    "12#", "on"). Raises `CommandError`.
+    The payload is a JSON object, nothing, or for all but `hangup` and `answer` the bare value ("reception", "12#",
+    "on"). Raises `CommandError`.
     """
     model = _MODELS.get(verb)
     if model is None:
@@ -136,7 +169,8 @@ def _fields_of_text(verb: str, payload: bytes | str) -> dict[str, Any]:
     if verb in _SWITCH_FIELD and text.lower() in {"on", "true", "off", "false"}:
         return {_SWITCH_FIELD[verb]: text.lower() in {"on", "true"}}
     if verb in _BARE_FIELD and not text.startswith("["):
-        return {_BARE_FIELD[verb]: text.strip('"')}
+        quoted = len(text) >= 2 and text[0] == text[-1] == '"'
+        return {_BARE_FIELD[verb]: text[1:-1] if quoted else text}
     bare = '"on", "off", ' if verb in _SWITCH_FIELD else ""
     raise CommandError(f"command/{verb}: expected {bare}a JSON object or nothing as payload")
 

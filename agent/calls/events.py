@@ -9,9 +9,13 @@ EventType = Literal[
     "incoming_call",  # {"call": …}; it rings until answer, hangup or the caller gives up
     "call_state",  # {"call": …} on every change of a call's state but the last
     "call_ended",  # {"call": …} with reason, detail, duration_s and the figures of its audio
-    "dtmf",  # {"call_id", "digit"} received from the far end
+    "dtmf",  # {"call_id", "digit", "source": "info" | "rfc4733" | "inband"} received from the far end
     "message",  # {"call_id", "text"} received from the far end
+    "display",  # {"call_id", "name", "number"}: the far end is somebody else now, after a transfer for example
+    "ai_conversation",  # {"line", "item"}: what an AI assistant says, hears or does
+    "warning",  # {"code", "name", "text", "cleared", "call_id" | None, "line" | None}: a code of `agent.calls.codes`
     "line_state",  # {"line", "state", "detail"}
+    "network_changed",  # {"detail"}: an address or the default route is another; lines and audio paths are made anew
     "audio_failed",  # {"detail"}: a sound device is missing or broken; it is retried
     "audio_opened",  # {"rate_hz", "period_frames"}
     "media_restarted",  # {"restarts"}: the media process died and is back

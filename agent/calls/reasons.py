@@ -1,6 +1,7 @@
 """Why calls end: one vocabulary for MQTT, the CLI and the journal, mapped from and to the wire's causes.
 
-The wire speaks Q.850 cause codes with FreeSWITCH's names (telnyx-rtc.md 5.3) and, from Telnyx, SIP codes.
+The wire speaks Q.850 cause codes with FreeSWITCH's names (telnyx-rtc.md 5.3, "bye" in verto.md) and, from Telnyx, SIP
+codes. FreeSWITCH's own causes have two numbers: in older releases from 500 and 600 on, in newer ones from 700 and 800.
 """
 
 from __future__ import annotations
@@ -52,10 +53,30 @@ _REASON_BY_CODE: dict[int, EndReason] = {
     28: EndReason.INVALID_DESTINATION,  # INVALID_NUMBER_FORMAT
     29: EndReason.REJECTED,  # FACILITY_REJECTED
     31: EndReason.REMOTE_HANGUP,  # NORMAL_UNSPECIFIED
-    487: EndReason.CANCELLED,  # ORIGINATOR_CANCEL
-    502: EndReason.CANCELLED,  # LOSE_RACE
-    806: EndReason.UNREACHABLE,  # USER_NOT_REGISTERED
+    52: EndReason.REJECTED,  # OUTGOING_CALL_BARRED
+    54: EndReason.REJECTED,  # INCOMING_CALL_BARRED
+    57: EndReason.REJECTED,  # BEARERCAPABILITY_NOTAUTH: the account may not call there (SIP 403)
     88: EndReason.MEDIA_FAILED,  # INCOMPATIBLE_DESTINATION
+    102: EndReason.NO_ANSWER,  # RECOVERY_ON_TIMER_EXPIRE: the far network never reacted (SIP 408, 504)
+    487: EndReason.CANCELLED,  # ORIGINATOR_CANCEL
+    502: EndReason.CANCELLED,  # LOSE_RACE: another phone was quicker
+    702: EndReason.CANCELLED,
+    602: EndReason.NO_ANSWER,  # ALLOTTED_TIMEOUT
+    802: EndReason.NO_ANSWER,
+    604: EndReason.MEDIA_TIMEOUT,
+    804: EndReason.MEDIA_TIMEOUT,
+    605: EndReason.CANCELLED,  # PICKED_OFF: taken at another phone
+    805: EndReason.CANCELLED,
+    606: EndReason.UNREACHABLE,  # USER_NOT_REGISTERED
+    806: EndReason.UNREACHABLE,
+    607: EndReason.NO_ANSWER,  # PROGRESS_TIMEOUT
+    807: EndReason.NO_ANSWER,
+    812: EndReason.NO_ANSWER,  # NO_PICKUP
+    815: EndReason.BUSY,  # BUSY_EVERYWHERE
+    816: EndReason.REJECTED,  # DECLINE
+    817: EndReason.UNREACHABLE,  # DOES_NOT_EXIST_ANYWHERE
+    818: EndReason.MEDIA_FAILED,  # NOT_ACCEPTABLE
+    819: EndReason.REJECTED,  # UNWANTED
 }
 _REASON_BY_SIP: dict[int, EndReason] = {
     403: EndReason.REJECTED,
@@ -67,9 +88,12 @@ _REASON_BY_SIP: dict[int, EndReason] = {
     486: EndReason.BUSY,
     487: EndReason.CANCELLED,
     488: EndReason.MEDIA_FAILED,
+    504: EndReason.NO_ANSWER,
     600: EndReason.BUSY,
     603: EndReason.REJECTED,
     604: EndReason.UNREACHABLE,
+    606: EndReason.MEDIA_FAILED,
+    607: EndReason.REJECTED,  # Unwanted (RFC 8197)
 }
 _CAUSE_BY_REASON: dict[EndReason, Cause] = {
     EndReason.LOCAL_HANGUP: Cause("NORMAL_CLEARING", 16),
@@ -92,7 +116,8 @@ def reason_of_bye(cause_code: int | None, sip_code: int | None, *, answered: boo
     """
     by_code = _REASON_BY_CODE.get(cause_code) if cause_code is not None else None
     if answered:
-        return by_code if by_code is EndReason.MEDIA_FAILED else EndReason.REMOTE_HANGUP
+        by_media = by_code in (EndReason.MEDIA_FAILED, EndReason.MEDIA_TIMEOUT)
+        return by_code if by_code and by_media else EndReason.REMOTE_HANGUP
     by_sip = _REASON_BY_SIP.get(sip_code) if sip_code is not None else None
     if by_code in (None, EndReason.REMOTE_HANGUP):
         return by_sip or (EndReason.REJECTED if by_code else EndReason.GATEWAY_ERROR)

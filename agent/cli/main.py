@@ -13,7 +13,13 @@ COMMANDS = {
     "run": "Run the daemon with a config.",
     "check": "Check a config and show what it means, secrets masked.",
     "call": "Place a call from the running daemon.",
+    "answer": "Answer the call that rings at the running daemon.",
     "hangup": "Hang up (or reject) the running daemon's call.",
+    "mute": "Mute the running daemon's microphone, or unmute it.",
+    "hold": "Put the running daemon's call on hold, or take it back.",
+    "dtmf": "Send digits in the running daemon's call.",
+    "message": "Send a text to the far end of the running daemon's call.",
+    "transfer": "Hand the running daemon's call over to somebody else.",
     "status": "Show what the running daemon is doing.",
     "lab": "Try everything here, without an account or a Pi.",
 }
@@ -44,6 +50,6 @@ class LazyCommands(click.Group):
 def callpoint() -> None:
     """Callpoint: press a button, and a real telephone, SIP phone or AI assistant answers.
 
-    Start with `callpoint check FILE`, then `callpoint run --config FILE`. The commands call, hangup and status talk to
-    the running daemon over its control socket.
+    Start with `callpoint check FILE`, then `callpoint run --config FILE`. Those that say
+    so talk to the running daemon over its control socket.
     """

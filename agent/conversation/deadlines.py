@@ -14,6 +14,7 @@ GATEWAY_WAIT_S = 10.0  # an unanswered call whose gateway has gone for longer wi
 CONNECT_TIMEOUT_S = 15.0  # from the answer to the keys; beyond it people have hung up
 BYE_GRACE_S = 2.0  # the far end's DTLS good-bye may overtake its BYE, or the gateway's attach, on the other connection
 ATTACH_WAIT_S = 20.0  # how long FreeSWITCH keeps a call whose socket is lost
+RESUME_WAIT_S = 90.0  # how long Telnyx's gateway keeps a call for a session that comes back (telnyx-rtc.md 1.3)
 MEDIA_TIMEOUT_S = 30.0  # as long as ICE consent takes to expire; DTX pauses carry RTP every 0.4 s
 
 _STATE_DETAIL = {
@@ -31,6 +32,7 @@ class Deadlines:
         self._connected_s: float | None = None
         self._counted_s = 0.0  # when the media process last gave figures
         self._attaching_s: float | None = None
+        self._resume_until_s: float | None = None
         self._offline_s: float | None = None
         self._online_s = 0.0
         self._lost_s: float | None = None
@@ -38,7 +40,7 @@ class Deadlines:
 
     def connected(self, now_s: float) -> None:
         """There is an audio path."""
-        self._attaching_s = self._lost_s = None
+        self._attaching_s = self._lost_s = self._resume_until_s = None
         self._connected_s = self._counted_s = now_s
 
     def lost(self, now_s: float, text: str) -> None:
@@ -48,6 +50,10 @@ class Deadlines:
     def attaching(self, now_s: float) -> None:
         """Another audio path is being made in place of the present one, lost or not."""
         self._attaching_s, self._lost_s = now_s, None
+
+    def resuming(self, now_s: float, away_s: float) -> None:
+        """The call is taken up again after the daemon was away for `away_s`."""
+        self._resume_until_s = now_s + RESUME_WAIT_S - away_s
 
     def counted(self, now_s: float) -> None:
         """The media process lives."""
@@ -73,6 +79,9 @@ class Deadlines:
             if self._offline_s is not None:  # the gateway may offer the call again when the line is back
                 wait_until_s = self._lost_s + ATTACH_WAIT_S
             candidates.append((wait_until_s, EndReason.MEDIA_FAILED, self._lost_text))
+        elif self._resume_until_s is not None:
+            text = "after its restart the device could not take the call up again in time"
+            candidates.append((self._resume_until_s, EndReason.GATEWAY_LOST, text))
         elif self._call.answered_s is not None and self._connected_s is None:
             text = f"no audio path within {CONNECT_TIMEOUT_S:.0f} s of the answer"
             candidates.append((self._call.answered_s + CONNECT_TIMEOUT_S, EndReason.MEDIA_FAILED, text))

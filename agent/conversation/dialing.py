@@ -5,19 +5,21 @@ Pure: what comes out is a `DialSettings`, everything a `Conversation` needs to k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from aiortc import RTCIceServer
 
-from agent.calls.call import DEFAULT_RING_S
+from agent.calls.call import DEFAULT_RING_S, Call
 from agent.calls.commands import CallCommand, CommandError
-from agent.gateway.dialog import DialogParams
+from agent.calls.incoming import Decision, decide
+from agent.gateway.dialog import DEFAULT_REMOTE_NAME, DialogParams
 from agent.gateway.events import Header, IncomingCall
 from agent.media.messages import AudioSetup, OpusSetup, RtpSetup, SrtpKeys, TransportSetup
-from agent.rtc.peer import Handover, PeerSettings
+from agent.rtc.events import Handover, PeerSettings
 from agent.settings.call_options import CallOptions
+from agent.settings.line import LineConfig
 from agent.settings.load import parse_call_options
 from agent.settings.model import Config, TargetConfig
 from agent.settings.problems import ConfigErrors
@@ -27,8 +29,9 @@ from hardware.profile import Profile
 # field of their own in DialogParams.
 _NOT_ON_THE_WIRE = frozenset(
     {
-        "destinationNumber", "audio", "callerName", "callerNumber", "customHeaders", "iceServers", "localElement",
-        "remoteElement", "localStream", "remoteStream", "micId", "speakerId", "id", "clientState", "userVariables",
+        "destinationNumber", "audio", "callerName", "callerNumber", "remoteCallerName", "remoteCallerNumber",
+        "customHeaders", "iceServers", "localElement", "remoteElement", "localStream", "remoteStream", "micId",
+        "micLabel", "speakerId", "id", "clientState", "userVariables",
     }
 )  # fmt: skip
 
@@ -47,6 +50,13 @@ class DialSettings:
     jitter_target_ms: int
     ring_s: float
     muted: bool
+    prefetch: bool = False  # use what was gathered ahead
+    ringtone: bool = False
+    ringback: bool = False
+    told_of_ringing: bool = True  # whether the gateway says when the far end rings
+    dtmf_by_rtp: bool = False
+    retry_bucket: str | None = None
+    timeline: str | None = None  # "file" or "socket": where the call's timeline goes
 
     def transport(self, handover: Handover) -> TransportSetup:
         """What the media process is told once both sides have agreed."""
@@ -61,6 +71,9 @@ class DialSettings:
                 cname=handover.cname,
                 jitter_target_ms=self.jitter_target_ms,
                 codec=handover.codec,
+                dtmf_payload_type=handover.dtmf_payload_type,
+                remote_dtmf_payload_type=handover.remote_dtmf_payload_type,
+                receive_only=not handover.sends,
             ),
             opus=replace(
                 self.opus,
@@ -97,8 +110,7 @@ class Dialling:
 
     def of_incoming(self, incoming: IncomingCall) -> DialSettings:
         """An incoming call: answered with the defaults of the config."""
-        options = self.config.call_defaults
-        decided = self._settings(options, incoming.line, target="")
+        decided = self._settings(self.config.call_defaults, incoming.line, target="")
         params = DialogParams(
             destination_number=incoming.callee_number,
             caller_id_number=incoming.callee_number,
@@ -107,8 +119,25 @@ class Dialling:
             custom_headers=decided.params.custom_headers,
             client_state=incoming.client_state,
             user_variables=decided.params.user_variables,
+            microphone_label=decided.params.microphone_label,
         )
-        return replace(decided, params=params)
+        return replace(decided, params=params, ring_s=self.config.incoming.ring_s)
+
+    def of_resumed(self, call: Call) -> DialSettings:
+        """A call that was going on when the daemon went: with the options of its target, if it had one."""
+        target = self.config.targets.get(call.target)
+        decided = self._settings(CallOptions.merged(self.config.call_defaults, target), call.line, call.target)
+        return replace(decided, params=replace(decided.params, destination_number=call.party.number))
+
+    def peers_to_gather(self) -> Iterator[PeerSettings]:
+        """What calls of this config need, as far as it is to be gathered ahead."""
+        dials = [self.of_target(name) for name in self.config.targets]
+        dials += [self._settings(self.config.call_defaults, line) for line in self.config.lines]
+        return (dial.peer for dial in dials if dial.prefetch)
+
+    def decide(self, incoming: IncomingCall, *, busy: bool) -> Decision:
+        """What becomes of an incoming call, as the config says."""
+        return decide(self.config.incoming, incoming.caller_number, busy=busy)
 
     def _target(self, name: str) -> TargetConfig:
         target = self.config.targets.get(name)
@@ -130,63 +159,89 @@ class Dialling:
             raise CommandError(f"command/call: unknown line {name!r}; lines: {', '.join(self.config.lines)}")
         return name
 
-    def _settings(self, options: CallOptions, line: str, target: str) -> DialSettings:
-        audio = self.config.audio
-        ice = options.iceServers if options.iceServers is not None else self.config.lines[line].ice_servers
+    def _settings(self, options: CallOptions, line_name: str, target: str = "") -> DialSettings:
+        if conflict := options.conflict():
+            raise CommandError("command/call: {}: {}".format(*conflict))
+        audio, line = self.config.audio, self.config.lines[line_name]
+        setup = self._audio_setup(options)
         return DialSettings(
-            line=line,
+            line=line_name,
             target=target,
             call_id=options.id,
-            params=_dialog_params(options),
-            peer=PeerSettings(
-                ice_servers=tuple(
-                    RTCIceServer(
-                        urls=server.urls,
-                        username=server.username,
-                        credential=server.credential.get_secret_value() if server.credential else None,
-                    )
-                    for server in ice
-                ),
-                relay_only=options.forceRelayCandidate,
-                loopback=self.config.lines[line].is_local,  # then so is the media
-                ptime_ms=audio.opus.ptime_ms,
-                fec=audio.opus.fec,
-                codecs=options.codec_names(),
-                bandwidth_kbps=options.bandwidth_kbps(),
-            ),
-            audio=self._audio_setup(options),
+            params=_dialog_params(options, setup.capture),
+            peer=_peer_settings(options, line, ptime_ms=audio.opus.ptime_ms, fec=audio.opus.fec),
+            audio=setup,
             opus=OpusSetup(**audio.opus.model_dump()),
             jitter_target_ms=audio.jitter_target_ms,
             ring_s=options.timeoutSecs or DEFAULT_RING_S,
             muted=options.mutedMicOnStart,
+            prefetch=options.prefetchIceCandidates,
+            ringtone=self.config.incoming.ringtone,
+            ringback=True,
+            told_of_ringing=line.dialect == "telnyx",
+            dtmf_by_rtp=line.dtmf == "rfc4733",
+            retry_bucket=options.retryBucketId,
+            timeline=options.timeline,
         )
 
     def _audio_setup(self, options: CallOptions) -> AudioSetup:
         """The profile's numbers, where the config does not say otherwise."""
         audio, profile = self.config.audio, self._profile
-        rate_hz = audio.rate_hz or profile.rate_hz
+        rate_hz = options.rate_hz or audio.rate_hz or profile.rate_hz
         period_frames = rate_hz * audio.period_ms // 1000 if audio.period_ms else profile.period_frames
         fill_frames = rate_hz * audio.fill_ms // 1000 if audio.fill_ms else profile.fill_frames
         return AudioSetup(
-            capture=options.micId or audio.capture or profile.capture,
-            playback=options.speakerId or audio.playback or profile.playback,
+            capture="" if options.receive_only else options.capture or audio.capture or profile.capture,
+            playback=options.playback or audio.playback or profile.playback,
             rate_hz=rate_hz,
             period_frames=period_frames,
             periods=audio.periods or profile.periods,
             fill_frames=fill_frames,
+            sidetone=options.sidetone or "",
+            record=options.record or "",
+            detect_dtmf=audio.detect_dtmf,
+            channels=2 if options.stereo else 1,
+            tone_plan=audio.tones,
         )
 
 
-def _dialog_params(options: CallOptions) -> DialogParams:
+def _peer_settings(options: CallOptions, line: LineConfig, *, ptime_ms: int, fec: bool) -> PeerSettings:
+    servers = options.iceServers if options.iceServers is not None else line.ice_servers
+    return PeerSettings(
+        ice_servers=tuple(
+            RTCIceServer(
+                urls=server.urls,
+                username=server.username,
+                credential=server.credential.get_secret_value() if server.credential else None,
+            )
+            for server in servers
+        ),
+        relay_only=options.forceRelayCandidate,
+        loopback=line.is_local,  # then so is the media
+        ptime_ms=ptime_ms,
+        fec=fec,
+        codecs=options.codec_names(),
+        bandwidth_kbps=options.bandwidth_kbps(),
+        trickle=options.trickleIce and line.dialect == "telnyx",  # FreeSWITCH takes candidates in descriptions only
+        receive_only=options.receive_only,
+        stereo=options.stereo,
+    )
+
+
+def _dialog_params(options: CallOptions, microphone: str) -> DialogParams:
     set_options = options.model_dump(mode="json", include=options.model_fields_set - _NOT_ON_THE_WIRE)
     return DialogParams(
         destination_number=options.destinationNumber or "",
         caller_id_name=options.callerName or "",
         caller_id_number=options.callerNumber or "",
+        remote_caller_id_name=options.remoteCallerName or DEFAULT_REMOTE_NAME,
+        remote_caller_id_number=options.remoteCallerNumber or "",
         custom_headers=tuple(Header(header.name, header.value) for header in options.customHeaders or ()),
         client_state=options.clientState,
         user_variables=options.userVariables or {},
         extra={name: _as_json_number(value) for name, value in set_options.items()},
+        audio=options.audio is not False,  # constraints name devices here
+        microphone_label="" if "/" in microphone else microphone,  # a file's path is nobody's business
     )
 
 

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from agent.gateway.clock import deadline
-from agent.gateway.errors import ConnectionLost
+from agent.gateway.errors import ConnectionLost, LossKind
 
 if TYPE_CHECKING:
     from agent.gateway.clock import Clock
@@ -55,9 +55,8 @@ async def open_socket(url: str, ca_file: str | None, clock: Clock) -> ClientConn
             )
     except InvalidStatus as refusal:
         status = refusal.response.status_code
-        raise ConnectionLost(
-            f"the gateway answered the connection with HTTP {status}", rejected=status in _REFUSED_STATUS
-        ) from None
+        kind = LossKind.REJECTED if status in _REFUSED_STATUS else LossKind.BROKEN
+        raise ConnectionLost(f"the gateway answered the connection with HTTP {status}", kind) from None
     except TimeoutError:
         raise ConnectionLost(f"no connection within {CONNECT_TIMEOUT_S:.0f} s") from None
     except (OSError, WebSocketException, EOFError, ValueError, LookupError) as failure:

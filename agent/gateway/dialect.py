@@ -12,6 +12,7 @@ DialectName = Literal["telnyx", "verto"]
 
 LOGIN = "login"  # unprefixed in both dialects
 ANONYMOUS_LOGIN = "anonymous_login"
+AI_CONVERSATION = "ai_conversation"  # likewise, both ways
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,13 @@ class Dialect:
     names_session_in_ping: bool  # Verto: every request carries the sessid
     sticky_token: bool  # Telnyx: voice_sdk_id in the URL and on some frames
     telnyx_login: bool  # Telnyx: reconnection, push switches, User-Agent; Verto reads none of them
+    trickles: bool  # Verto knows neither candidate nor endOfCandidates
+    transfers: bool  # Telnyx: no such action
+    converses: bool  # Telnyx: ai_conversation
 
     def wire(self, method: str) -> str:
-        """The name on the wire of a bare method: `invite` -> `verto.invite`."""
-        return self.prefix + method
+        """The name on the wire of a bare method: `invite` -> `verto.invite`; `ai_conversation` has no prefix."""
+        return method if method == AI_CONVERSATION else self.prefix + method
 
     def bare(self, wire_method: str) -> str | None:
         """The bare method of a name on the wire, None when it is not of this dialect."""
@@ -43,6 +47,9 @@ TELNYX = Dialect(
     names_session_in_ping=False,
     sticky_token=True,
     telnyx_login=True,
+    trickles=True,
+    transfers=False,
+    converses=True,
 )
 VERTO = Dialect(
     "verto",
@@ -52,6 +59,9 @@ VERTO = Dialect(
     names_session_in_ping=True,
     sticky_token=False,
     telnyx_login=False,
+    trickles=False,
+    transfers=True,
+    converses=False,
 )
 
 _BY_NAME: dict[DialectName, Dialect] = {"telnyx": TELNYX, "verto": VERTO}

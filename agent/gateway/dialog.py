@@ -1,4 +1,7 @@
-"""`dialogParams`: what every message about a call says about it (telnyx-rtc.md 2.2)."""
+"""`dialogParams`: what every message about a call says about it (telnyx-rtc.md 2.2).
+
+Equal options give the SDK's keys in the SDK's order; what is left out on purpose stands in `_NEVER_SENT`.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,40 @@ DEFAULT_REMOTE_NAME = "Outbound Call"  # what the SDK and FreeSWITCH call a far 
 # TURN credentials stay in the ICE agent; the SDK sends them in every message (telnyx-rtc.md 0.8).
 _NEVER_SENT = frozenset({"iceServers"})
 
+# What the SDK says where nothing was set: about a call it placed, and about one it took or took up again.
+_OUTBOUND: Mapping[str, Any] = {
+    "useStereo": False,
+    "screenShare": False,
+    "mediaSettings": {"useSdpASBandwidthKbps": False, "sdpASBandwidthKbps": 0},
+    "prefetchIceCandidates": False,
+    "video": False,
+}
+_INBOUND: Mapping[str, Any] = {
+    "useStereo": False,
+    "debug": False,
+    "debugOutput": "socket",
+    "screenShare": False,
+    "prefetchIceCandidates": False,
+    "trickleIce": False,
+    "forceRelayCandidate": False,
+    "keepConnectionAliveOnSocketClose": False,
+}
+# The SDK's order. Options that are not listed follow these as the application wrote them.
+_ORDER = (
+    "audio", "useStereo", "debug", "debugOutput", "attach", "screenShare", "userVariables", "mediaSettings",
+    "mutedMicOnStart", "prefetchIceCandidates", "video", "trickleIce", "forceRelayCandidate",
+    "keepConnectionAliveOnSocketClose", "telnyxCallControlId", "telnyxSessionId", "telnyxLegId", "telnyxCallId",
+    "clientState", "recoveredCallId", "wasHeldBeforeRecovery",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class DialogParams:
     """One call's options as the gateway is told them.
 
     `extra` rides along verbatim (timeoutSecs, retryBucketId, sessionId, ...); its entries with the value None
-    and `iceServers` are left out, and it cannot replace what the other fields say.
+    and `iceServers` are left out, and it cannot replace what the other fields say. `microphone_label` names the sound
+    device in `userVariables`, as browsers do.
     """
 
     destination_number: str = ""
@@ -34,6 +64,19 @@ class DialogParams:
     client_state: str | None = field(default=None, repr=False)
     user_variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    audio: bool | Mapping[str, Any] = True
+    microphone_label: str = ""
+
+
+@dataclass(frozen=True)
+class ClientOptions:
+    """What a line's own options add to the `dialogParams` of its calls: a call without variables has the line's."""
+
+    user_variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    keep_connection_alive_on_socket_close: bool = False
+
+
+NO_CLIENT_OPTIONS = ClientOptions()
 
 
 @dataclass
@@ -42,7 +85,11 @@ class Dialog:
 
     call_id: str
     ids: TelnyxIds = field(default_factory=TelnyxIds)
+    inbound: bool = False
     media_seen: bool = False  # early media came, so the SDP of a later answer is to be ignored
+    trickle: bool = False  # its candidates are sent one by one
+    attached: bool = False  # taken up again after a reconnect
+    held: bool = False  # as the gateway last said
 
     def learn_ids(self, ids: TelnyxIds) -> None:
         """Keep what the gateway calls this call; a later message may add to it, never clear it."""
@@ -56,6 +103,7 @@ class Dialog:
 def dialog_params(
     dialog: Dialog,
     params: DialogParams | None,
+    client: ClientOptions = NO_CLIENT_OPTIONS,
     *,
     empty_headers: bool = False,
 ) -> JsonObject:
@@ -65,15 +113,49 @@ def dialog_params(
     """
     if params is None:
         return {"callID": dialog.call_id}
-    fields: JsonObject = {
-        key: value for key, value in params.extra.items() if value is not None and key not in _NEVER_SENT
+    parties = _parties(dialog, params)
+    options = _options(dialog, params, client)
+    ordered = {key: options[key] for key in _ORDER if key in options}
+    fields = ordered | {key: value for key, value in options.items() if key not in ordered and key not in parties}
+    fields |= parties
+    if params.custom_headers or empty_headers:
+        fields["custom_headers"] = [{"name": each.name, "value": each.value} for each in params.custom_headers]
+    return fields
+
+
+def _options(dialog: Dialog, params: DialogParams, client: ClientOptions) -> JsonObject:
+    """Everything but the parties, in no order."""
+    # The SDK makes a new incoming call of one that it takes up again; ours keeps its options on top of that.
+    options = dict(_INBOUND if dialog.inbound or dialog.attached else _OUTBOUND)
+    if client.keep_connection_alive_on_socket_close:
+        options["keepConnectionAliveOnSocketClose"] = True
+    options |= {key: value for key, value in params.extra.items() if value is not None and key not in _NEVER_SENT}
+    options |= {
+        "audio": dict(params.audio) if isinstance(params.audio, Mapping) else params.audio,
+        "attach": dialog.attached,
+        "userVariables": _user_variables(params, client),
     }
-    fields["audio"] = True
-    fields["userVariables"] = dict(params.user_variables)
+    if dialog.trickle:
+        options["trickleIce"] = True
     if params.client_state is not None:
-        fields["clientState"] = params.client_state
-    fields |= _ids(dialog.ids)
-    fields |= {
+        options["clientState"] = params.client_state
+    if dialog.attached:
+        options.setdefault("mutedMicOnStart", False)
+        options["recoveredCallId"] = dialog.call_id
+        if dialog.held:
+            options["wasHeldBeforeRecovery"] = True
+    return options | _ids(dialog.ids)
+
+
+def _user_variables(params: DialogParams, client: ClientOptions) -> JsonObject:
+    variables = dict(params.user_variables or client.user_variables)
+    if params.microphone_label:
+        variables["microphoneLabel"] = params.microphone_label
+    return variables
+
+
+def _parties(dialog: Dialog, params: DialogParams) -> JsonObject:
+    return {
         "callID": dialog.call_id,
         "destination_number": params.destination_number,
         "remote_caller_id_name": params.remote_caller_id_name,
@@ -81,9 +163,6 @@ def dialog_params(
         "caller_id_name": params.caller_id_name,
         "caller_id_number": params.caller_id_number,
     }
-    if params.custom_headers or empty_headers:
-        fields["custom_headers"] = [{"name": each.name, "value": each.value} for each in params.custom_headers]
-    return fields
 
 
 def _ids(ids: TelnyxIds) -> JsonObject:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent.gateway.incoming import CallEvent
 
 MAX_OWED_BYES = 32  # a device has one or two calls; more are left over from an outage that lasted for days
+MAX_OFFERED = 8  # attach offers for calls that are not ours, and that nobody here wanted
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Dialogs:
     def __init__(self) -> None:
         self._live: dict[str, Dialog] = {}
         self._owed: dict[str, OwedBye] = {}
+        self._offered: dict[str, Dialog] = {}
 
     @property
     def live(self) -> frozenset[str]:
@@ -51,9 +53,20 @@ class Dialogs:
         """The dialog of a call; a bare one for a call that is not live."""
         return self._live.get(call_id) or Dialog(call_id)
 
+    def accept(self, call_id: str) -> Dialog:
+        """The dialog of a call whose attach is answered; an unknown call that the gateway offered becomes live."""
+        offered = self._offered.pop(call_id, None)
+        if offered is not None:
+            self._live.setdefault(call_id, offered)
+        return self.get(call_id)
+
     def end(self, call_id: str) -> Dialog | None:
-        """The call is over; its dialog if it was live."""
-        return self._live.pop(call_id, None)
+        """The call is over; its dialog if it was live, or offered to us."""
+        return self._live.pop(call_id, None) or self._offered.pop(call_id, None)
+
+    def live_among(self, call_ids: AbstractSet[str]) -> tuple[str, ...]:
+        """Those of `call_ids` that are live, in the order in which they began."""
+        return tuple(call_id for call_id in self._live if call_id in call_ids)
 
     def end_all_but(self, kept: AbstractSet[str]) -> tuple[str, ...]:
         """End every live call that is not in `kept`; which those were."""
@@ -61,6 +74,10 @@ class Dialogs:
         for call_id in gone:
             del self._live[call_id]
         return gone
+
+    def connection_lost(self) -> None:
+        """What a connection offered is over with it."""
+        self._offered.clear()
 
     def owe_bye(self, bye: OwedBye) -> None:
         """Remember a BYE until it is answered. The oldest is dropped when there are too many."""
@@ -79,14 +96,22 @@ class Dialogs:
         if isinstance(event, IncomingCall):
             if event.call_id in self._live:
                 raise ProtocolError("re_offer", "invite: this callID is in use, a call is not renegotiated")
-            self.start(event.call_id).learn_ids(event.ids)
+            dialog = self.start(event.call_id)
+            dialog.inbound = True
+            dialog.learn_ids(event.ids)
             return event
-        dialog = self._live.get(event.call_id)
-        if dialog is None:
-            return None
+        dialog_or_none = self._live.get(event.call_id)
+        if dialog_or_none is None:
+            return self._take_offer(event) if isinstance(event, RemoteAttach) else None
+        return self._learn(dialog_or_none, event)
+
+    def _learn(self, dialog: Dialog, event: CallEvent) -> CallEvent:
         match event:
-            case RemoteRinging() | RemoteAttach():
+            case RemoteRinging():
                 dialog.learn_ids(event.ids)
+            case RemoteAttach():
+                dialog.learn_ids(event.ids)
+                return dataclasses.replace(event, known=True)
             case RemoteMedia():
                 dialog.media_seen = True
             case RemoteAnswer():
@@ -96,3 +121,12 @@ class Dialogs:
             case RemoteBye():
                 self.end(event.call_id)
         return event
+
+    def _take_offer(self, event: RemoteAttach) -> RemoteAttach | None:
+        """An attach for a call that is not live; None when that is because its BYE is on its way."""
+        if event.call_id in self._owed:
+            return None
+        self._offered[event.call_id] = Dialog(event.call_id, event.ids, inbound=True)
+        while len(self._offered) > MAX_OFFERED:
+            del self._offered[next(iter(self._offered))]
+        return dataclasses.replace(event, known=False)

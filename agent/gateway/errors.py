@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.gateway.events import WarningCode
+
 
 class GatewayError(Exception):
     """Base of all errors that a line raises to its caller. `str()` is one sentence without secrets."""
@@ -27,13 +33,28 @@ class GatewayTimeout(GatewayError):  # noqa: N818  pairs with GatewayRefused
         super().__init__(f"the gateway did not answer {method} within {timeout_s:.0f} s")
 
 
+class LossKind(Enum):
+    """What the end of a connection means for the next one."""
+
+    BROKEN = "broken"  # try again soon
+    REJECTED = "rejected"  # the gateway does not want these credentials: trying again soon is pointless
+    PUNTED = "punted"  # the gateway sent us away: another device may have our place, which is not to be fought over
+    NETWORK_CHANGED = "network_changed"  # our own doing: come back over the new network at once
+
+
 class ConnectionLost(Exception):  # noqa: N818  how every connection ends
     """Ends one connection, never the line. `detail` says why in half a sentence for a person.
 
-    `rejected`: trying again soon is pointless, the gateway does not want these credentials.
+    `warning`: what the SDK would tell its application about it, if it has a code for it.
     """
 
-    def __init__(self, detail: str, *, rejected: bool = False) -> None:
+    def __init__(self, detail: str, kind: LossKind = LossKind.BROKEN, *, warning: WarningCode | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.rejected = rejected
+        self.kind = kind
+        self.warning = warning
+
+    @property
+    def rejected(self) -> bool:
+        """The gateway refuses the credentials."""
+        return self.kind is LossKind.REJECTED

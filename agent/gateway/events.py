@@ -6,8 +6,10 @@ an event may be logged as it is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
+from typing import Any
 
 
 class LineState(StrEnum):
@@ -19,6 +21,19 @@ class LineState(StrEnum):
     REGISTERING = "registering"  # logged in, the gateway has not said REGED yet
     READY = "ready"
     REJECTED = "rejected"  # the gateway refuses the credentials: retried seldom, never hammered
+    EXHAUSTED = "exhausted"  # `max_reconnect_attempts` failed in a row: waits to be hurried, or for another network
+
+
+class WarningCode(IntEnum):
+    """The SDK's codes of what a line can warn of (telnyx-rtc.md 6); the names are the SDK's too."""
+
+    TOKEN_EXPIRING_SOON = 34001
+    UNKNOWN_REATTACHED_SESSION = 35002
+    SIGNALLING_RECOVERY_REQUIRED = 36003
+    RECONNECTION_FAILED_WITH_NO_AUTO_RECONNECT = 36005  # after a punt the SDK does not come back by itself
+    RECONNECTION_EXHAUSTED = 45003
+    GATEWAY_FAILED = 45004
+    LOGIN_FAILED = 46001
 
 
 @dataclass(frozen=True)
@@ -90,12 +105,43 @@ class IncomingCall:
 
 @dataclass(frozen=True)
 class RemoteAttach:
-    """After a reconnect the gateway offers a live call anew, over another audio path (telnyx-rtc.md 5.6)."""
+    """After a reconnect the gateway offers a live call anew, over another audio path (telnyx-rtc.md 5.6).
+
+    `known`: the line holds this call. An unknown one becomes the line's by `GatewayLine.attach` and is declined by
+    `GatewayLine.bye`; left alone it is the gateway's affair.
+    """
 
     line: str
     call_id: str
     sdp: str = field(repr=False)
     ids: TelnyxIds = TelnyxIds()
+    known: bool = True
+    caller_name: str = ""
+    caller_number: str = ""
+    callee_number: str = ""
+    client_state: str | None = None
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True)
+class RemoteCandidate:
+    """A trickled ICE candidate of the far end (RFC 8838); the empty text says that there are no more."""
+
+    line: str
+    call_id: str
+    candidate: str
+    mid: str | None = None
+    mline_index: int | None = None
+
+
+@dataclass(frozen=True)
+class RemoteDisplay:
+    """Whom the call is with now: after a transfer or a bridge. Empty where the gateway did not say."""
+
+    line: str
+    call_id: str
+    name: str = ""
+    number: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +175,35 @@ class CallsGone:
     call_ids: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class CallsReattached:
+    """The gateway still has these calls of ours. Their audio may go on as it is; a `RemoteAttach` may follow for each,
+    or, from FreeSWITCH, has come before."""
+
+    line: str
+    call_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LineWarning:
+    """Something that the SDK would tell its application as a warning or an error, with its code and name."""
+
+    line: str
+    code: int
+    name: str
+    text: str
+    call_id: str | None = None
+
+
+@dataclass(frozen=True)
+class AiConversation:
+    """A message of the AI assistant's conversation: the params of `ai_conversation` as they came, such as
+    `{"type": "conversation.item.created", "item": {...}}`. What people say stays out of the repr."""
+
+    line: str
+    item: Mapping[str, Any] = field(repr=False)
+
+
 LineEvent = (
     LineChanged
     | RemoteRinging
@@ -137,6 +212,16 @@ LineEvent = (
     | IncomingCall
     | RemoteAttach
     | RemoteBye
+    | RemoteCandidate
+    | RemoteDisplay
     | RemoteInfo
     | CallsGone
+    | CallsReattached
+    | LineWarning
+    | AiConversation
 )
+
+
+def warning(line: str, code: WarningCode, text: str, call_id: str | None = None) -> LineWarning:
+    """The event of a warning."""
+    return LineWarning(line, int(code), code.name, text, call_id)

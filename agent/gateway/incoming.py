@@ -15,6 +15,8 @@ from agent.gateway.events import (
     RemoteAnswer,
     RemoteAttach,
     RemoteBye,
+    RemoteCandidate,
+    RemoteDisplay,
     RemoteInfo,
     RemoteMedia,
     RemoteRinging,
@@ -25,21 +27,39 @@ from agent.gateway.jsonrpc import JsonObject, ProtocolError, clean_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CallEvent = RemoteRinging | RemoteMedia | RemoteAnswer | IncomingCall | RemoteAttach | RemoteBye | RemoteInfo
+CallEvent = (
+    RemoteRinging
+    | RemoteMedia
+    | RemoteAnswer
+    | IncomingCall
+    | RemoteAttach
+    | RemoteCandidate
+    | RemoteDisplay
+    | RemoteBye
+    | RemoteInfo
+)
 
 MAX_LABEL_CHARS = 256  # names, numbers, ids, reasons: longer ones are cut
 MAX_HEADER_CHARS = 2048  # a header's value, the client state
 MAX_HEADERS = 64
 MAX_TEXT_CHARS = 4096  # of a chat message
+MAX_CANDIDATE_CHARS = 512  # real ones have up to 200
+MAX_MLINE_INDEX = 255
 MAX_CODE = 100_000  # SIP codes have three digits, FreeSWITCH's own causes too
 
 _CALL_ID = re.compile(r"[!-~]{1,128}")  # printable ASCII: it goes into topics, logs and file names
 _DTMF = re.compile(r"[0-9A-Da-d*#]{1,32}")
 
 
+_ALSO_IN_DIALOG = frozenset({"candidate", "endOfCandidates"})  # telnyx-rtc.md 2.9
+
+
 def call_id_of(method: str, params: JsonObject) -> str:
     """The callID that a request is about. Raises `ProtocolError`."""
     call_id = params.get("callID")
+    dialog = params.get("dialogParams")
+    if call_id is None and method in _ALSO_IN_DIALOG and isinstance(dialog, dict):
+        call_id = dialog.get("callID")
     if not isinstance(call_id, str) or not _CALL_ID.fullmatch(call_id):
         raise ProtocolError("bad_call_id", f"{method}: params.callID must be a short printable string")
     return call_id
@@ -92,7 +112,44 @@ def _invite(line: str, call_id: str, params: JsonObject) -> IncomingCall:
 
 
 def _attach(line: str, call_id: str, params: JsonObject) -> RemoteAttach:
-    return RemoteAttach(line, call_id, _sdp("attach", params), _ids(params))
+    return RemoteAttach(
+        line,
+        call_id,
+        _sdp("attach", params),
+        _ids(params),
+        caller_name=_label(params.get("caller_id_name")) or "",
+        caller_number=_label(params.get("caller_id_number")) or "",
+        callee_number=_label(params.get("callee_id_number")) or "",
+        client_state=_label(params.get("client_state"), MAX_HEADER_CHARS),
+        headers=_headers(params),
+    )
+
+
+def _candidate(line: str, call_id: str, params: JsonObject) -> RemoteCandidate:
+    text, index = params.get("candidate"), params.get("sdpMLineIndex")
+    if text is not None and (not isinstance(text, str) or len(text) > MAX_CANDIDATE_CHARS):
+        raise ProtocolError("bad_candidate", "candidate: params.candidate must be a short text")
+    in_range = isinstance(index, int) and not isinstance(index, bool) and 0 <= index <= MAX_MLINE_INDEX
+    return RemoteCandidate(
+        line,
+        call_id,
+        clean_text(text or "", MAX_CANDIDATE_CHARS),
+        mid=_label(params.get("sdpMid")),
+        mline_index=index if in_range else None,
+    )
+
+
+def _end_of_candidates(line: str, call_id: str, params: JsonObject) -> RemoteCandidate:
+    return _candidate(line, call_id, params | {"candidate": ""})
+
+
+def _display(line: str, call_id: str, params: JsonObject) -> RemoteDisplay:
+    return RemoteDisplay(
+        line,
+        call_id,
+        name=_label(params.get("display_name")) or "",
+        number=_label(params.get("display_number")) or "",
+    )
 
 
 def _bye(line: str, call_id: str, params: JsonObject) -> RemoteBye:
@@ -124,17 +181,28 @@ _READERS: dict[str, Callable[[str, str, JsonObject], CallEvent]] = {
     "answer": _answer,
     "invite": _invite,
     "attach": _attach,
+    "candidate": _candidate,
+    "endOfCandidates": _end_of_candidates,
+    "display": _display,
     "bye": _bye,
     "info": _info,
 }
 CALL_METHODS = frozenset(_READERS)
 
 
-def _sdp(method: str, params: JsonObject) -> str:
+def sdp_in(params: JsonObject) -> str | None:
+    """The SDP in a request's params or in a result, None when there is none that could be one."""
     sdp = params.get("sdp")
     if not isinstance(sdp, str) or not sdp.startswith("v=0"):
-        raise ProtocolError("bad_sdp", f"{method}: params.sdp must be an SDP text")
+        return None
     return sdp.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be encoded further on
+
+
+def _sdp(method: str, params: JsonObject) -> str:
+    sdp = sdp_in(params)
+    if sdp is None:
+        raise ProtocolError("bad_sdp", f"{method}: params.sdp must be an SDP text")
+    return sdp
 
 
 def _ids(params: JsonObject) -> TelnyxIds:

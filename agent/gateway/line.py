@@ -6,45 +6,40 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Never
 
-from agent.gateway.backoff import reconnect_delay_s, rejected_delay_s
 from agent.gateway.clock import Clock, LoopClock, deadline
 from agent.gateway.connect import open_socket
 from agent.gateway.connection import Connection
 from agent.gateway.dialect import dialect_named
-from agent.gateway.dialog import DialogParams, dialog_params
-from agent.gateway.dialogs import Dialogs, OwedBye
-from agent.gateway.errors import ConnectionLost, GatewayRefused, LineDown
-from agent.gateway.events import LineChanged, LineState
+from agent.gateway.errors import ConnectionLost, LossKind
+from agent.gateway.events import CallsGone, LineChanged, LineState, WarningCode, warning
+from agent.gateway.line_calls import LineCalls
 from agent.gateway.link import Link
-from agent.gateway.messages import USER_AGENT, hold_params, info_params, invite_params
+from agent.gateway.retries import Retries
 from agent.gateway.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from agent.calls.reasons import Cause
-    from agent.gateway.dialog import Dialog
     from agent.gateway.events import LineEvent
-    from agent.gateway.jsonrpc import JsonObject, ProtocolError
+    from agent.gateway.jsonrpc import ProtocolError
     from agent.gateway.line_settings import LineSettings
+    from agent.gateway.session import SavedSession
 
 logger = logging.getLogger(__name__)
 
-INVITE_TIMEOUT_S = 10.0
-ANSWER_TIMEOUT_S = 10.0
-INFO_TIMEOUT_S = 10.0
-HOLD_TIMEOUT_S = 10.0
-STABLE_S = 30.0  # a line that was ready for so long starts counting its reconnects anew
+_NETWORK_CHANGED = "the device's network has changed"
 
 
-class GatewayLine:
+class GatewayLine(LineCalls):
     """One line: connects, logs in, carries the signalling of its calls, and reconnects for ever.
 
     `on_event` is called synchronously in the event loop's thread and must not raise. Calls are kept while the
-    connection is down (their media goes on); `CallsGone` says which of them the gateway has forgotten.
+    connection is down (their media goes on); `CallsGone` says which of them the gateway has forgotten. `wall` gives
+    Unix seconds, for the end of a login token only.
     """
 
     def __init__(
@@ -54,128 +49,112 @@ class GatewayLine:
         *,
         clock: Clock | None = None,
         rng: random.Random | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self.name = settings.name
-        self.state = LineState.OFFLINE
-        self._settings = settings
-        self._dialect = dialect_named(settings.dialect)
+        dialect = dialect_named(settings.dialect)
+        super().__init__(settings, Session(settings, dialect), dialect)
         self._on_event = on_event
         self._clock = clock or LoopClock()
         self._rng = rng or random.SystemRandom()
-        self._session = Session(settings, self._dialect)
-        self._dialogs = Dialogs()
-        self._connection: Connection | None = None
+        self._wall = wall
         self._ignored: Counter[str] = Counter()
-        self._detail = ""
         self._hurried = asyncio.Event()
-        self._failures = 0
-        self._rejections = 0
-        self._ready_since_s: float | None = None
+        self._retries = Retries(settings.max_reconnect_attempts, self._rng)
+        self._opening: asyncio.Timeout | None = None  # ends an attempt to connect over a network that is no more
         self._logged_trouble = ""
-
-    @property
-    def live_calls(self) -> frozenset[str]:
-        """The callIDs that this line holds: from `invite` or `IncomingCall` to the BYE of either side."""
-        return self._dialogs.live
 
     @property
     def ignored_frames(self) -> Mapping[str, int]:
         """How many frames of the gateway were ignored, by the kind of what was wrong with them."""
         return dict(self._ignored)
 
+    @property
+    def session(self) -> SavedSession:
+        """What a restarted daemon hands to `resume`. It changes with every login and with the gateway's tokens."""
+        return self._session.saved
+
+    @property
+    def call_report_id(self) -> str | None:
+        """The gateway's id for call reports, with its `data_centre` and `region` from the registration; None before."""
+        return self._session.call_report_id
+
+    @property
+    def data_centre(self) -> str | None:
+        return self._session.data_centre
+
+    @property
+    def region(self) -> str | None:
+        return self._session.region
+
+    def resume(self, saved: SavedSession, age_s: float, calls: Iterable[str]) -> None:
+        """Before `run`: take up the session of a daemon that ended `age_s` seconds ago, and its calls.
+
+        They are live until the first login: the gateway then offers them anew (`RemoteAttach`), keeps them
+        (`CallsReattached`), or does not know them (`CallsGone`), which it never does after the session's 90 s.
+        """
+        self._session.resume(saved, self._clock.now() - age_s)
+        for call_id in calls:
+            self._dialogs.start(call_id)
+
     async def run(self) -> Never:
         """Connect, log in, serve, reconnect for ever. Ends only by cancellation, leaving no task and no socket."""
         try:
             while True:
-                self._change(LineState.CONNECTING, f"connecting to {self._settings.host}")
-                next_try_s = await self._connect_and_serve()
+                if self._session.lacks_credentials:
+                    self._change(LineState.OFFLINE, "waiting for its login token")
+                    next_try_s = None
+                else:
+                    self._change(LineState.CONNECTING, f"connecting to {self._settings.host}")
+                    next_try_s = await self._connect_and_serve()
                 await self._rest_until(next_try_s)
         except asyncio.CancelledError:
             self._change(LineState.OFFLINE, "stopped")
             raise
 
     def hurry(self) -> None:
-        """Somebody waits for this line: try again now, not when the back-off is over. Refused credentials wait on."""
-        if self.state is LineState.OFFLINE:
+        """Somebody waits for this line: try again now, not when the back-off is over. Refused credentials wait on; a
+        line that has given up starts anew."""
+        if self.state is LineState.EXHAUSTED:
+            self._retries.start_anew()
+        if self.state in {LineState.OFFLINE, LineState.EXHAUSTED}:
             self._hurried.set()
 
-    async def invite(self, call_id: str, sdp: str, params: DialogParams) -> None:
-        """Place a call; returns when the gateway has taken the INVITE (telnyx-rtc.md 2.3).
+    def network_changed(self) -> None:
+        """The device's addresses or its route changed: whatever is connected, or about to, goes over a path that may
+        be no more. Drop it without waiting for any time-out and come back at once; calls are kept."""
+        if self._connection is not None:
+            self._connection.drop(ConnectionLost(_NETWORK_CHANGED, LossKind.NETWORK_CHANGED))
+        elif self._opening is not None:
+            self._opening.reschedule(asyncio.get_running_loop().time())
+        else:
+            self.hurry()
 
-        Ringing, media and answer may be told by events before this returns. Raises `LineDown` (at once when the
-        line is not ready), `GatewayTimeout`, both after which the call needs a `bye` if the INVITE may have left,
-        or `GatewayRefused`, after which the gateway has no such call.
-        """
-        connection = self._usable_connection()
-        if self.state is not LineState.READY:
-            raise LineDown(f"line {self.name} is not ready: {self._detail or self.state.value}")
-        dialog = self._dialogs.start(call_id)
-        fields = self._fields(dialog, params)
-        try:
-            await connection.request(
-                "invite", invite_params(self._session.sessid, sdp, fields, USER_AGENT), INVITE_TIMEOUT_S
-            )
-        except GatewayRefused:
-            self._dialogs.end(call_id)
-            raise
-
-    async def answer(self, call_id: str, sdp: str, params: DialogParams) -> None:
-        """Answer an incoming call; it is active when this returns (telnyx-rtc.md 2.5).
-
-        Raises `LineDown`, `GatewayTimeout`, `GatewayRefused`.
-        """
-        connection = self._usable_connection()
-        fields = self._fields(self._dialogs.get(call_id), params)
-        await connection.request(
-            "answer", invite_params(self._session.sessid, sdp, fields, USER_AGENT), ANSWER_TIMEOUT_S
-        )
-
-    async def attach(self, call_id: str, sdp: str, params: DialogParams, user_agent: str = USER_AGENT) -> None:
-        """Answer `RemoteAttach`; the call goes on over the new path when this returns (telnyx-rtc.md 5.6 step 6).
-
-        Raises `LineDown`, `GatewayTimeout`, `GatewayRefused`.
-        """
-        connection = self._usable_connection()
-        fields = self._fields(self._dialogs.get(call_id), params) | {"attach": True, "recoveredCallId": call_id}
-        await connection.request(
-            "attach", invite_params(self._session.sessid, sdp, fields, user_agent), ANSWER_TIMEOUT_S
-        )
-
-    async def bye(self, call_id: str, cause: Cause, params: DialogParams | None = None) -> None:
-        """End a call. Never raises: a call that is not live needs no BYE, and a BYE that finds no connection or
-        no answer is delivered when the line is ready again (telnyx-rtc.md 9.1).
-        """
-        dialog = self._dialogs.end(call_id)
-        if dialog is None:
+    async def set_token(self, token: str) -> None:
+        """Log in with this token from now on. On a live connection that happens at once and beside everything else: no
+        call, no state changes. Never raises: a token that the gateway refuses there is given up for the one before,
+        with a `LineWarning`; refused at a reconnect it makes the line REJECTED, until the next token comes."""
+        former = self._session.login_token
+        connected = self._connection is not None
+        if token == former and connected:
             return
-        bye = OwedBye(dialog, cause, params)
-        self._dialogs.owe_bye(bye)
-        if self._connection is not None and self._connection.usable:
-            await self._connection.send_bye(bye)
+        self._session.use_token(token)
+        self._retries.start_anew()
+        if self._connection is not None:
+            await self._connection.refresh_login(former)
+        if self.state is not LineState.READY:
+            self._hurried.set()
 
-    async def info(self, call_id: str, dtmf: str, params: DialogParams) -> None:
-        """Send DTMF digits (0-9, A-D, *, #) in a call. Raises `LineDown`, `GatewayTimeout`, `GatewayRefused`."""
-        connection = self._usable_connection()
-        fields = self._fields(self._dialogs.get(call_id), params)
-        await connection.request("info", info_params(self._session.sessid, dtmf, fields), INFO_TIMEOUT_S)
-
-    async def hold(self, call_id: str, held: bool, params: DialogParams) -> bool:
-        """Put a call on hold or take it back; whether the gateway holds it now (telnyx-rtc.md 2.7).
-
-        Only the word "active" means that it does not. Raises `LineDown`, `GatewayTimeout`, `GatewayRefused`.
-        """
-        connection = self._usable_connection()
-        fields = self._fields(self._dialogs.get(call_id), params)
-        request = hold_params(self._session.sessid, fields, held=held)
-        result = await connection.request("modify", request, HOLD_TIMEOUT_S)
-        return result.get("holdState") != "active"
-
-    async def _connect_and_serve(self) -> float:
-        """One connection from its first packet to its last; the time at which to try the next."""
+    async def _connect_and_serve(self) -> float | None:
+        """One connection from its first packet to its last; the time at which to try the next, None for never."""
         try:
-            socket = await open_socket(self._session.url(), self._settings.ca_file, self._clock)
+            async with asyncio.timeout(None) as self._opening:
+                socket = await open_socket(self._session.url(), self._settings.ca_file, self._clock)
+        except TimeoutError:
+            return self._go_offline(ConnectionLost(_NETWORK_CHANGED, LossKind.NETWORK_CHANGED))
         except ConnectionLost as failure:
             return self._go_offline(failure)
+        finally:
+            self._opening = None
         link = Link(socket, self._clock)
         try:
             return self._go_offline(await self._serve(link))
@@ -194,41 +173,53 @@ class GatewayLine:
             emit=self._on_event,
             report=self._on_registration,
             ignore=self._ignore,
+            wall=self._wall,
         )
         try:
             return await self._connection.serve()
         finally:
             self._connection = None
             self._session.connection_lost(self._clock.now())
+            self._dialogs.connection_lost()
 
-    async def _rest_until(self, next_try_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with deadline(self._clock, max(0.0, next_try_s - self._clock.now())):
-                await self._hurried.wait()
+    async def _rest_until(self, next_try_s: float | None) -> None:
+        if next_try_s is None:
+            await self._hurried.wait()
+        elif (wait_s := next_try_s - self._clock.now()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with deadline(self._clock, wait_s):
+                    await self._hurried.wait()
         self._hurried.clear()
 
-    def _go_offline(self, loss: ConnectionLost) -> float:
-        """Tell why there is no connection; the time at which to try again."""
+    def _go_offline(self, loss: ConnectionLost) -> float | None:
+        """Tell why there is no connection; the time at which to try again, None for not by itself."""
         now_s = self._clock.now()
-        if self._ready_since_s is not None and now_s - self._ready_since_s >= STABLE_S:
-            self._failures = 0
-        self._ready_since_s = None
-        if loss.rejected:
-            self._rejections += 1
-            state, delay_s = LineState.REJECTED, rejected_delay_s(self._rejections, self._rng)
-        else:
-            self._failures += 1
-            state, delay_s = LineState.OFFLINE, reconnect_delay_s(self._failures, self._rng)
+        retry = self._retries.lost(loss, now_s)
         if loss.detail != self._logged_trouble:  # an outage is one line in the log, however often we try
             self._logged_trouble = loss.detail
-            logger.warning("line %s is %s: %s", self.name, state.value, loss.detail, extra={"line": self.name})
-        self._change(state, f"{loss.detail}; next try in {max(1, round(delay_s))} s")
-        return now_s + delay_s
+            logger.warning("line %s is %s: %s", self.name, retry.state.value, loss.detail, extra={"line": self.name})
+        if loss.warning is not None:
+            self._on_event(warning(self.name, loss.warning, loss.detail))
+        if retry.delay_s is None:
+            self._give_up(loss)
+            return None
+        when = f"next try in {max(1, round(retry.delay_s))} s" if retry.delay_s > 0 else "connecting again"
+        self._change(retry.state, f"{loss.detail}; {when}")
+        return now_s + retry.delay_s
+
+    def _give_up(self, loss: ConnectionLost) -> None:
+        attempts = self._settings.max_reconnect_attempts
+        text = f"given up after {attempts} attempts to connect, the last: {loss.detail}; the next call starts anew"
+        logger.warning("line %s: %s", self.name, text, extra={"line": self.name})
+        if gone := self._dialogs.end_all_but(frozenset()):
+            self._on_event(CallsGone(self.name, gone))
+        self._on_event(warning(self.name, WarningCode.RECONNECTION_EXHAUSTED, text))
+        self._change(LineState.EXHAUSTED, text)
 
     def _on_registration(self, state: LineState, detail: str) -> None:
         if state is LineState.READY:
-            self._rejections = 0
-            self._ready_since_s = self._clock.now()
+            self._retries.ready(self._clock.now())
+            self._hurried.clear()
             self._logged_trouble = ""
             detail = f"logged in at {self._settings.host} as {self._settings.identity}"
             logger.info("line %s is ready: %s", self.name, detail, extra={"line": self.name})
@@ -244,11 +235,3 @@ class GatewayLine:
         if self._ignored[problem.kind] == 1:
             text = "line %s: the gateway sent %s; ignored, later ones are only counted"
             logger.warning(text, self.name, problem, extra={"line": self.name})
-
-    def _usable_connection(self) -> Connection:
-        if self._connection is None or not self._connection.usable:
-            raise LineDown(f"line {self.name} is not ready: {self._detail or self.state.value}")
-        return self._connection
-
-    def _fields(self, dialog: Dialog, params: DialogParams) -> JsonObject:
-        return dialog_params(dialog, params)

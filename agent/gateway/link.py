@@ -56,15 +56,21 @@ class Link:
         self, method: str, params: Mapping[str, Any], timeout_s: float, voice_sdk_id: str | None = None
     ) -> jsonrpc.JsonObject:
         """Send a request and wait for its result. Raises `GatewayRefused`, `GatewayTimeout` or `LineDown`."""
-        request_id = str(uuid.uuid4())
+        frame = jsonrpc.request(str(uuid.uuid4()), method, params, voice_sdk_id)
+        return await self.exchange(frame, method, timeout_s)
+
+    async def exchange(self, frame: Mapping[str, Any], name: str, timeout_s: float) -> jsonrpc.JsonObject:
+        """Send a frame that has an id of its own, a text, and wait for the result. `name` is for the errors, which are
+        those of `request`."""
+        request_id = frame["id"]
         answer: asyncio.Future[jsonrpc.JsonObject] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = answer
         try:
             async with deadline(self._clock, timeout_s):
-                await self.send(jsonrpc.request(request_id, method, params, voice_sdk_id))
+                await self.send(frame)
                 return await answer
         except TimeoutError:
-            raise GatewayTimeout(method, timeout_s) from None
+            raise GatewayTimeout(name, timeout_s) from None
         finally:
             del self._pending[request_id]
             # An answer that came too late to be awaited must not be reported as an unhandled error.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Never
 
 from agent.gateway import jsonrpc
 from agent.gateway.clock import deadline
-from agent.gateway.errors import ConnectionLost, GatewayRefused, GatewayTimeout
-from agent.gateway.events import LineState
+from agent.gateway.errors import ConnectionLost, GatewayRefused, GatewayTimeout, LossKind
+from agent.gateway.events import LineState, WarningCode
 from agent.gateway.incoming import gateway_state_of
 from agent.gateway.session import POLL_MAX_S, POLL_MIN_S, Registration, RegistrationStep
 
@@ -98,10 +98,9 @@ class Registrar:
             # The codes of a wrong password are not documented (telnyx-rtc.md 10): only a failure of the
             # gateway's own is worth an early retry.
             told = self._session.redacted(refusal.message) or "no reason given"
-            raise ConnectionLost(
-                f"the gateway refused the login: {told} ({refusal.code})",
-                rejected=refusal.code != jsonrpc.INTERNAL_ERROR,
-            ) from None
+            kind = LossKind.BROKEN if refusal.code == jsonrpc.INTERNAL_ERROR else LossKind.REJECTED
+            text = f"the gateway refused the login: {told} ({refusal.code})"
+            raise ConnectionLost(text, kind, warning=WarningCode.LOGIN_FAILED) from None
         except GatewayTimeout as timeout:
             raise ConnectionLost(str(timeout)) from None
         self._session.logged_in(result, self._clock.now())
@@ -137,9 +136,13 @@ class Registrar:
             case RegistrationStep.READY:
                 self._become_ready()
                 return None
-            case RegistrationStep.RECONNECT:
+            case RegistrationStep.RECONNECT | RegistrationStep.GIVE_UP as step:
                 self._session.avoid_last_node()
-                raise ConnectionLost(f"the gateway does not register this line ({state})")
+                failed = step is RegistrationStep.RECONNECT
+                raise ConnectionLost(
+                    f"the gateway does not register this line ({state})",
+                    warning=WarningCode.GATEWAY_FAILED if failed else WarningCode.LOGIN_FAILED,
+                )
             case RegistrationStep.POLL:
                 wait_s = self._rng.randint(POLL_MIN_S, POLL_MAX_S)
                 self._ready = False
@@ -164,6 +167,8 @@ class Registrar:
         except GatewayTimeout as timeout:
             raise ConnectionLost(str(timeout)) from None
         params = result.get("params")
+        if isinstance(params, dict):
+            self._session.learn_registration(params)
         return (gateway_state_of(params) if isinstance(params, dict) else None) or "nothing"
 
     async def _next_signal(self, due_s: float | None) -> _Signal | None:

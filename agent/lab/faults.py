@@ -31,10 +31,13 @@ class Faults:
     """
 
     silent_methods: set[str] = field(default_factory=set)
-    """Methods without prefix that get no answer at all and have no effect: {"ping"}, {"bye"}, {"login"}."""
+    """Methods without prefix that get no answer at all and have no effect: {"ping"}, {"bye"}, {"login"}.
+
+    Here and in `error_codes` "modify.updateMedia" means that action alone.
+    """
 
     error_codes: dict[str, int] = field(default_factory=dict)
-    """Methods without prefix that fail with this JSON-RPC error code: {"invite": -32002}."""
+    """Methods without prefix that fail with this JSON-RPC error code: {"invite": -32002, "modify.hold": -32002}."""
 
     null_results: set[str] = field(default_factory=set)
     """Methods without prefix whose result is null. The request still has its effect."""
@@ -49,6 +52,15 @@ class Faults:
     answer_without_sdp: bool = False
     """The answer carries no SDP, even when no `media` came before it."""
 
+    update_without_sdp: bool = False
+    """The result of an updateMedia holds no SDP: the path stays as it was."""
+
+    candidates_first: bool = False
+    """With `LabGateway.trickles`: candidates for an outbound call come before the SDP they belong to."""
+
+    failed_uploads: int = 0
+    """The next call reports are answered with HTTP 500."""
+
     step_delay_s: float = 0.0
     """How long to wait before each message of a call's set-up."""
 
@@ -58,8 +70,11 @@ class Faults:
     forget_calls: bool = False
     """After a reconnect `reattached_sessions` is empty and the session's calls are ended."""
 
+    reattach_also: list[str] = field(default_factory=list)
+    """Further callIDs that every `reattached_sessions` lists, whether there is such a call or not."""
+
     attach_calls: bool = False
-    """After a reconnect each call with a far end gets an `attach` with a fresh offer (telnyx-rtc.md 5.6)."""
+    """After a reconnect each call whose media ends here gets an `attach` with a fresh offer (telnyx-rtc.md 5.6)."""
 
     hide_call_ids: bool = False
     """A BYE sent to the client names a call that does not exist."""

@@ -6,7 +6,9 @@ import asyncio
 import uuid
 from dataclasses import dataclass, field
 
+from agent.lab.bridge import BridgePort
 from agent.lab.far_end import FarEnd
+from agent.lab.media_end import MediaEnd
 from agent.lab.wire import ClientSocket, Json
 
 
@@ -52,6 +54,8 @@ class Session:
     socket: ClientSocket | None = field(default=None, repr=False)
     calls: dict[str, Leg] = field(default_factory=dict, repr=False)
     registered: bool = False
+    losses: int = 0  # how often its socket was lost
+    channels: set[str] = field(default_factory=set)  # event channels the client has subscribed to
 
     async def notify(self, method: str, params: Json) -> None:
         """Send a request of the gateway to the client, if it is connected."""
@@ -73,11 +77,14 @@ class Leg:
     headers: list[Json] = field(default_factory=list)
     ids: Json = field(default_factory=telnyx_ids)
     offer: str = field(default="", repr=False)
-    far_end: FarEnd | None = field(default=None, repr=False)
+    far_end: FarEnd | None = field(default=None, repr=False)  # the other party, where that is none of our clients
+    port: BridgePort | None = field(default=None, repr=False)  # this client's media, where the call is anchored
     peer: Leg | None = field(default=None, repr=False)  # the other client's leg
     ring_s: float = 0.0
     digits: str = ""  # DTMF by INFO, in order
+    messages: list[Json] = field(default_factory=list, repr=False)  # texts by INFO, in order
     held: bool = False
+    transferred_to: str = ""
     hangup: Hangup | None = None
     ended_by_client: bool = False
     answered: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
@@ -87,6 +94,11 @@ class Leg:
     )
     progress: asyncio.Task[None] | None = field(default=None, repr=False)
     waiting_candidates: list[Json] = field(default_factory=list, repr=False)
+
+    @property
+    def media(self) -> MediaEnd | None:
+        """What ends this client's media at the gateway; None when its SDP is passed through."""
+        return self.far_end or self.port
 
     def parties(self) -> Json:
         """The four caller and callee fields of INVITE, ringing and attach."""

@@ -48,15 +48,28 @@ class Registrar:
             return None
         return str(login), None
 
-    def open(self, login: str, sessid: object, fixed_destination: str | None) -> Session:
-        """The session of that sessid if it is this login's own, else a new one."""
+    def open(
+        self,
+        login: str,
+        sessid: object,
+        fixed_destination: str | None,
+        *,
+        token: str | None = None,
+        skip_token: bool = False,
+    ) -> Session:
+        """The session of that sessid if it is this login's own, else a new one.
+
+        `token` is the sticky-routing token that the client came back with; `skip_token` that it wants another one.
+        """
         known = self._sessions.get(sessid) if isinstance(sessid, str) else None
         if known is not None and known.login == login:
+            if skip_token:
+                known.voice_sdk_id = _new_token()
             return known
         session = Session(
             login=login,
             sessid=str(uuid.uuid4()),
-            voice_sdk_id="VSDK" + uuid.uuid4().hex[:VOICE_SDK_ID_CHARACTERS],
+            voice_sdk_id=token if token and not skip_token else _new_token(),
             fixed_destination=fixed_destination,
         )
         self._sessions[session.sessid] = session
@@ -72,6 +85,10 @@ class Registrar:
         connected = [session for session in mine if session.socket is not None]
         found = connected or mine
         return found[-1] if found else None
+
+
+def _new_token() -> str:
+    return "VSDK" + uuid.uuid4().hex[:VOICE_SDK_ID_CHARACTERS]
 
 
 def _same(known: str, given: str) -> bool:

@@ -80,7 +80,7 @@ async def open_lab(keep: Path, *, sound_card: bool, ring_s: float = 0.0) -> Asyn
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="callpoint-lab-")))
         sounds = await asyncio.to_thread(Sounds, keep, sound_card=sound_card)
         gateway = await stack.enter_async_context(LabGateway(users={LOGIN: password}))
-        gateway.exchange.ring_s = ring_s
+        gateway.habits.ring_s = ring_s
         gateway.register_far_end(ECHO_NUMBER, lambda: FarEnd(sounds.style))
         broker = await stack.enter_async_context(Broker())
         config = daemon_config(gateway, broker, sounds, folder / "control.sock")

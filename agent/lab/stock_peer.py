@@ -4,7 +4,7 @@ This is the lab's only file that touches private names of aiortc and aioice:
 - `allow_loopback`: aioice never offers 127.0.0.1, and the lab may run where there is no other address;
 - `RsaCertificate`: FreeSWITCH's DTLS certificate is RSA, aiortc only makes ECDSA ones;
 - `send_whole_flights`: aiortc sends at most 1500 bytes of a DTLS flight, and a 4096 bit certificate makes it longer;
-- `watch_rtp`: aiortc does not show the RTP packets it receives.
+- `watch_rtp`, `take_payload_type`, `rewrite_rtp`: aiortc shows neither the RTP packets it receives nor those it sends.
 """
 # ruff: noqa: SLF001 - the private names are what this file is for
 
@@ -19,7 +19,8 @@ import aioice.ice
 from aiortc import RTCPeerConnection
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, SRTPProtectionProfile
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
-from aiortc.rtp import RtpPacket
+from aiortc.rtcrtpsender import RTCRtpSender
+from aiortc.rtp import RtpPacket, is_rtcp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -137,3 +138,19 @@ def watch_rtp(receiver: RTCRtpReceiver, accept: Callable[[RtpPacket], bool]) -> 
             await handle(packet, arrival_time_ms)
 
     receiver._handle_rtp_packet = watched  # type: ignore[method-assign]  # aiortc has no hook for this
+
+
+def take_payload_type(receiver: RTCRtpReceiver, payload_type: int) -> None:
+    """Let packets of a payload type that aiortc knows no codec for reach `watch_rtp` too."""
+    receiver.transport._rtp_router.payload_type_table.setdefault(payload_type, set()).add(receiver)
+
+
+def rewrite_rtp(sender: RTCRtpSender, rewrite: Callable[[bytes], bytes]) -> None:
+    """Pass every RTP packet through `rewrite` before it is encrypted; RTCP is left alone."""
+    transport = sender.transport
+    send = transport._send_rtp
+
+    async def rewriting(data: bytes) -> None:
+        await send(data if is_rtcp(data) else rewrite(data))
+
+    transport._send_rtp = rewriting  # type: ignore[method-assign]  # aiortc has no hook for this

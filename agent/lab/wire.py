@@ -29,6 +29,14 @@ FIRST_REQUEST_ID = 3001  # gateway ids are integers; well away from the small id
 KEPT_FRAMES = 20_000  # frames kept for tests and the console; an hour of busy calls
 
 
+class RequestError(Exception):
+    """A request the gateway answers with a JSON-RPC error."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class Step(StrEnum):
     """The messages by which an outbound call is set up."""
 
@@ -123,16 +131,11 @@ class ClientSocket:
     def __init__(self, socket: ServerConnection, number: int, dialect: Dialect, log: FrameLog) -> None:
         self.number = number
         self.voice_sdk_id: str | None = None
+        self.logins = 0  # accepted on this socket
         self._socket = socket
         self._dialect = dialect
         self._log = log
         self._ids = itertools.count(FIRST_REQUEST_ID)
-
-    @property
-    def path(self) -> str:
-        """Path and query the client connected with, e.g. "/?voice_sdk_id=VSDK..."."""
-        request = self._socket.request
-        return request.path if request is not None else "/"
 
     async def request(self, name: str, params: Json) -> int:
         """Send a request of ours (method without prefix); the id it went out with. Answers are not awaited."""
@@ -140,6 +143,10 @@ class ClientSocket:
         method = self._dialect.method(name)
         await self.send({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
         return request_id
+
+    async def ai_conversation(self, params: Json) -> None:
+        """Send an item of an AI assistant's conversation: a notification, without id and prefix."""
+        await self.send({"jsonrpc": "2.0", "method": "ai_conversation", "params": params})
 
     async def reply(self, request_id: Any, result: Json) -> None:
         await self.send({"jsonrpc": "2.0", "id": request_id, "result": result})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import logging
 import os
@@ -13,16 +12,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import agent
-from agent.media import counters, srtp, wire
+from agent.media import counters, srtp, telephone_event, tones, wire
+from agent.media.held_call import HeldCall
 from agent.media.messages import (
     AudioFailed,
     AudioOpened,
     AudioSetup,
     Datagram,
+    DtmfReceived,
     MediaDied,
     MediaEvent,
     MediaReady,
@@ -47,22 +47,6 @@ class MediaError(Exception):
     """The media process cannot do what was asked. `str()` says what and why."""
 
 
-@dataclass
-class _Call:
-    """What a newly started process needs to take the call over."""
-
-    setup: AudioSetup
-    muted: bool
-    deaf: bool = False
-    transport: TransportSetup | None = None
-    fd: int = -1
-    begun: bool = False  # whether a process has had it: its figures are in the shared counters then
-
-    def open_message(self) -> bytes:
-        resumed, self.begun = self.begun, True
-        return wire.pack("open", setup=vars(self.setup), muted=self.muted, deaf=self.deaf, resumed=resumed)
-
-
 class MediaProcess:
     """One media process and at most one call in it.
 
@@ -75,7 +59,7 @@ class MediaProcess:
         self._on_event = on_event
         self._python = python
         self._ready = asyncio.Event()
-        self._call: _Call | None = None
+        self._call: HeldCall | None = None
         self._socket: socket.socket | None = None
         self._counters_fd = -1
         self._gone = asyncio.Event()
@@ -108,13 +92,15 @@ class MediaProcess:
     async def open_audio(self, setup: AudioSetup, *, muted: bool) -> None:
         """Open microphone and speaker. Returns when they are open, or when `AudioFailed` has said why not.
 
-        Raises ValueError when Opus cannot take the rate.
+        Raises ValueError when Opus cannot take the rate, or there is no such tone plan.
         """
         if setup.rate_hz not in SAMPLE_RATES_HZ:
             rates = ", ".join(map(str, SAMPLE_RATES_HZ))
             raise ValueError(f"audio.rate_hz: Opus cannot take {setup.rate_hz} Hz; use one of {rates}")
+        if setup.tone_plan not in tones.PLANS:
+            raise ValueError(f"audio: tone plan {setup.tone_plan!r} is not one of {', '.join(tones.PLANS)}")
         self._forget_call()
-        call = self._call = _Call(setup, muted)
+        call = self._call = HeldCall(setup, muted)
         self._heard_s = time.monotonic()  # without a call there was nothing to say: it has not hung
         self._stats = MediaStats()
         try:
@@ -133,12 +119,9 @@ class MediaProcess:
         call = self._call
         if call is None:
             raise MediaError("connect: audio is not open; call open_audio first")
-        duplicate = os.dup(fd)
-        if call.fd >= 0:
-            os.close(call.fd)
-        call.transport, call.fd = transport, duplicate
+        call.take_transport(transport, fd)
         try:
-            reply = await self._ask("connected", lambda: _connect_message(transport), duplicate)
+            reply = await self._ask("connected", call.connect_message, call.fd)
         except TimeoutError:
             raise MediaError("the media process did not take the call's socket") from None
         if reply["error"]:
@@ -155,6 +138,42 @@ class MediaProcess:
         if self._call is not None:
             self._call.deaf = deaf
             self._send(wire.pack("deaf", deaf=deaf))
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Send digits as telephone events (RFC 4733), one after the other, behind those that are being sent.
+
+        Returns at once. Each is heard quietly in the speaker as it is sent. A media process that dies takes the
+        digits it has not sent with it. Raises MediaError when one of them is no key of a telephone, when there is no
+        path, or when the far end takes no events.
+        """
+        try:
+            digits = telephone_event.check(digits)
+        except ValueError as error:
+            raise MediaError(f"dtmf: {error}") from None
+        transport = self._call.transport if self._call is not None else None
+        if transport is None:
+            raise MediaError("dtmf: the call has no audio path yet")
+        if transport.rtp.dtmf_payload_type is None:
+            raise MediaError("dtmf: the far end takes no telephone events (RFC 4733); send the digits by INFO")
+        if transport.rtp.receive_only:
+            raise MediaError("dtmf: the call only receives, so no digits can leave as RTP; send them by INFO")
+        self._send(wire.pack("digits", digits=digits))
+
+    async def play_tone(self, name: str | None) -> None:
+        """Mix a tone of `agent.media.tones` into the speaker, in place of the present one; None: stop it.
+
+        What repeats goes on after a restart of the media process. Raises MediaError when audio is not open or there is
+        no such tone.
+        """
+        if self._call is None:
+            if name is None:
+                return
+            raise MediaError(f"tone {name!r}: audio is not open; call open_audio first")
+        try:
+            self._call.take_tone(name)
+        except ValueError as error:
+            raise MediaError(str(error)) from None
+        self._send(wire.pack("tone", name=name))
 
     async def close_audio(self) -> MediaStats:
         """Say BYE, close the devices, return the call's final figures (the last known ones after a death)."""
@@ -259,6 +278,8 @@ class MediaProcess:
             case "stats":
                 self._stats = wire.stats_of(message["stats"])
                 self._on_event(StatsReport(self._stats))
+            case "dtmf":
+                self._on_event(DtmfReceived(message["digit"], message["source"]))
             case "pong":
                 self._reply(f"pong {message['id']}", message)
             case "note":
@@ -274,7 +295,7 @@ class MediaProcess:
             return
         self._send(call.open_message())
         if call.transport is not None:
-            self._send(_connect_message(call.transport), call.fd)
+            self._send(call.connect_message(), call.fd)
 
     async def _ask(
         self, reply: str, message: Callable[[], bytes], fd: int = -1, timeout_s: float = REPLY_TIMEOUT_S
@@ -309,12 +330,6 @@ class MediaProcess:
                 os.kill(self.pid, 9)
 
     def _forget_call(self) -> None:
-        if self._call is not None and self._call.fd >= 0:
-            os.close(self._call.fd)
+        if self._call is not None:
+            self._call.close()
         self._call = None
-
-
-def _connect_message(transport: TransportSetup) -> bytes:
-    # The counters must tell these keys from others without holding them.
-    key_id = hashlib.sha256(transport.keys.tx + transport.keys.rx).hexdigest()[: 2 * counters.KEY_ID_BYTES]
-    return wire.pack("connect", transport=wire.transport_fields(transport), key_id=key_id)

@@ -30,14 +30,17 @@ class Totals:
     """What is counted over a whole call, whichever process counts. The order is the order in shared memory."""
 
     packets_sent: int = 0
-    octets_sent: int = 0  # payload, as SR wants it
+    bytes_sent: int = 0  # payload, as SR wants it
     packets_received: int = 0
+    bytes_received: int = 0
     packets_lost: int = 0
     packets_late: int = 0
     packets_dropped: int = 0
     concealed_frames: int = 0
     fec_frames: int = 0
     auth_failures: int = 0
+    dtmf_sent: int = 0
+    dtmf_received: int = 0
     capture_xruns: int = 0
     playback_xruns: int = 0
     playback_corrections: int = 0

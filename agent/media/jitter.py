@@ -36,6 +36,7 @@ STARVED_FRAMES = 28800  # 600 ms: a sender with DTX refreshes its comfort noise 
 GRAIN_FRAMES = 120  # 2.5 ms: libopus conceals in multiples of it
 MAX_CHUNK_FRAMES = 480  # half of the usual packet: what is concealed beyond the gap would be delay
 DEFAULT_PACKET_FRAMES = 960  # 20 ms, until the stream shows its own
+_NO_AUDIO = b"no audio"  # this very object marks the place of a packet that holds none; no payload is the same object
 
 
 class Action(Enum):
@@ -86,6 +87,7 @@ class JitterBuffer:
         self._playing = False  # False between talk spurts: wait until a packet is due
         self._fresh = True  # nothing of this stream was played yet
         self._gap = 0  # frames concealed since the last packet that was played
+        self._silenced = False  # in place of audio something else came last: there is nothing to conceal
         self._bad_next: int | None = None
         self._lost_lately = 0.0
         self._least_slack_s = 0.0
@@ -99,7 +101,8 @@ class JitterBuffer:
     @property
     def has_next(self) -> bool:
         """Whether the packet that is to be played next is here."""
-        return self._playing and bool(self._payloads[self._next % RING_PACKETS])
+        payload = self._payloads[self._next % RING_PACKETS]
+        return self._playing and bool(payload) and payload is not _NO_AUDIO
 
     def put(self, sequence: int, timestamp: int, payload: bytes, arrival_s: float) -> None:
         """One packet as it came: 16 bit sequence number, 32 bit timestamp, the codec's payload, monotonic seconds."""
@@ -129,12 +132,16 @@ class JitterBuffer:
         self._count += 1
         self._span = max(self._span, delta + 1)
 
+    def put_no_audio(self, sequence: int, timestamp: int, arrival_s: float) -> None:
+        """A packet of the stream that is not for the decoder (an event, comfort noise): its place is no loss."""
+        self.put(sequence, timestamp, _NO_AUDIO, arrival_s)
+
     def restart(self) -> None:
         """Forget the stream: the next packet begins another one (a new SSRC, or a far end that started again)."""
         self._drop(self._span)
         self.restarts += 1
         self._begun, self._bad_next = False, None
-        self._playing, self._fresh, self._gap = False, True, 0
+        self._playing, self._fresh, self._gap, self._silenced = False, True, 0, False
 
     def pull(self, now_s: float) -> tuple[Action, bytes, int]:
         """Decide what is heard next: the one place where timing is decided.
@@ -143,6 +150,8 @@ class JitterBuffer:
         frames at the start of that to leave out, as they were concealed already. CONCEAL: b"" and the frames to
         continue for. SILENCE: b"" and the frames of it.
         """
+        if self._payloads[self._next % RING_PACKETS] is _NO_AUDIO:
+            self._pass_no_audio(0)
         if not self._playing and not self._start(now_s):
             return self._wait()
         if now_s >= self._window_ends_s or self._span > SPAN_TO_CHECK:
@@ -151,6 +160,9 @@ class JitterBuffer:
         if ahead is None:
             return self._wait()
         slot = (self._next + ahead) % RING_PACKETS
+        if self._payloads[slot] is _NO_AUDIO:  # what is missing before it was its beginning, or a packet too late
+            self._pass_no_audio(ahead)
+            return self._wait()
         missing = timestamp_delta(self._timestamps[slot], self._next_timestamp)
         if missing > ahead * self.packet_frames or missing < 0:  # the sender paused, or set its clock anew
             self.concealed_frames += min(self._gap, ahead * self.packet_frames)
@@ -169,7 +181,7 @@ class JitterBuffer:
         self._next_timestamp = (self._timestamps[slot] + frames) & 0xFFFFFFFF
         self.concealed_frames += self._gap
         self._gap = 0
-        self._fresh = False
+        self._fresh = self._silenced = False
         self._least_slack_s = min(self._least_slack_s, now_s - self._arrivals[slot])
         return PACKET, payload, 0
 
@@ -195,6 +207,8 @@ class JitterBuffer:
 
     def _wait(self) -> tuple[Action, bytes, int]:
         """Nothing is due. Whether this is loss, lateness or a pause shows with the next packet."""
+        if self._silenced:
+            return SILENCE, b"", self._chunk
         self._gap += self._chunk
         if self._fresh or self._gap > STARVED_FRAMES:
             self._playing = False
@@ -208,7 +222,8 @@ class JitterBuffer:
         first = chosen = None
         for ahead in range(self._span):
             slot = (zero + ahead) % RING_PACKETS
-            if self._payloads[slot] and self._arrivals[slot] < due_s:
+            payload = self._payloads[slot]
+            if payload and payload is not _NO_AUDIO and self._arrivals[slot] < due_s:
                 first = ahead if first is None else first
                 chosen = ahead
         if first is None or chosen is None:
@@ -264,6 +279,16 @@ class JitterBuffer:
                 return ahead
         return None
 
+    def _pass_no_audio(self, ahead: int) -> None:
+        """Go behind the packets without audio that begin `ahead`, and behind what is missing before them."""
+        if ahead:
+            self.concealed_frames += self._gap
+        self._gap = 0
+        self._silenced = True
+        self._skip(ahead)
+        while self._payloads[self._slot_zero()] is _NO_AUDIO:
+            self._take(self._slot_zero(), 1)
+
     def _take(self, slot: int, step: int) -> bytes:
         payload = self._payloads[slot]
         self._payloads[slot] = b""
@@ -280,9 +305,10 @@ class JitterBuffer:
         zero = self._slot_zero()
         for ahead in range(packets):
             slot = (zero + ahead) % RING_PACKETS
-            if self._payloads[slot]:
+            payload = self._payloads[slot]
+            if payload:
                 self._payloads[slot] = b""
                 self._count -= 1
-                self.dropped += 1
+                self.dropped += payload is not _NO_AUDIO
         if packets:
             self._skip(packets)

@@ -6,6 +6,7 @@ How it travels is in `agent.media.wire`. Keys are never part of a repr.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,12 @@ class SrtpKeys:
 
 @dataclass(frozen=True)
 class AudioSetup:
-    """Which sound devices a call uses, and how. Strings are those of `hardware.devices`."""
+    """Which sound devices a call uses, and how. Strings are those of `hardware.devices`.
+
+    Without a microphone (`capture` is empty) nothing is sent but RTCP, and the speaker is the clock. `sidetone` is
+    where one hears oneself: the speaker itself when it has the same name; `record` takes what the far end says as
+    well. Both may be empty. `tone_plan` is one of `agent.media.tones.PLANS`.
+    """
 
     capture: str
     playback: str
@@ -27,6 +33,11 @@ class AudioSetup:
     period_frames: int = 480  # one wake-up each: 10 ms
     periods: int = 4  # slack for xruns, costs no delay
     fill_frames: int = 960  # what is kept written ahead on the playback side; this is delay
+    sidetone: str = ""
+    record: str = ""
+    detect_dtmf: bool = False  # digits in the sound that comes; those of RFC 4733 are told always
+    channels: int = 1  # 2 was asked for: what is sent is mono all the same, and the journal says so
+    tone_plan: str = "etsi"
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,11 @@ class OpusSetup:
 
 @dataclass(frozen=True)
 class RtpSetup:
-    """One audio stream each way. `remote_payload_type` is what we receive, `payload_type` what we send."""
+    """One audio stream each way. `remote_payload_type` is what we receive, `payload_type` what we send.
+
+    `dtmf_payload_type` and its remote twin are telephone-event's (RFC 4733), None where it was not agreed on;
+    `dtmf_clock_hz` is its clock, None when that is the audio codec's. With `receive_only` no RTP leaves.
+    """
 
     ssrc: int
     payload_type: int
@@ -52,6 +67,10 @@ class RtpSetup:
     cname: str
     jitter_target_ms: int = 20
     codec: str = "opus"  # a name of `agent.media.codec.FORMATS`, both ways
+    dtmf_payload_type: int | None = None
+    remote_dtmf_payload_type: int | None = None
+    dtmf_clock_hz: int | None = None
+    receive_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,14 +87,19 @@ class TransportSetup:
 class MediaStats:
     """One second of a call as the media process counted it. Counters are totals since the call's start."""
 
+    codec: str = ""  # empty before there is a path
     packets_sent: int = 0
+    bytes_sent: int = 0  # RTP payload, without headers, as W3C's bytesSent
     packets_received: int = 0
+    bytes_received: int = 0
     packets_lost: int = 0  # RFC 3550: expected minus received
     packets_late: int = 0  # came after their place was played
     packets_dropped: int = 0  # came in time and were left out, to take back delay
     concealed_frames: int = 0
     fec_frames: int = 0
     auth_failures: int = 0
+    dtmf_sent: int = 0  # digits
+    dtmf_received: int = 0
     capture_xruns: int = 0
     playback_xruns: int = 0
     playback_corrections: int = 0  # periods left out or played twice: microphone and speaker clocks differ
@@ -130,4 +154,12 @@ class Datagram:
     addr: tuple[str, int] | None
 
 
-MediaEvent = MediaReady | MediaDied | AudioOpened | AudioFailed | StatsReport | Datagram
+@dataclass(frozen=True)
+class DtmfReceived:
+    """The far end has pressed a key: told once, when it begins (RFC 4733), or when it is certain (in-band)."""
+
+    digit: str  # one of 0-9 * # A-D
+    source: Literal["rfc4733", "inband"]
+
+
+MediaEvent = MediaReady | MediaDied | AudioOpened | AudioFailed | StatsReport | Datagram | DtmfReceived

@@ -28,6 +28,8 @@ class Packets(Protocol):
         """Send to the far end, or lose it: a network that is away now may be back with the next packet."""
         ...
 
+    def close(self) -> None: ...
+
 
 class SocketPackets:
     """A UDP socket, or one end of a socketpair when `remote` is None. Takes the descriptor over.

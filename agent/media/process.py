@@ -24,7 +24,9 @@ from agent.media.opus import CodecError
 from agent.media.packets import SocketPackets
 
 if TYPE_CHECKING:
+    from agent.media.asides import Asides
     from agent.media.messages import MediaStats
+    from agent.media.mixer import SpeakerMixer
     from agent.media.packets import Address
     from agent.media.sound import Sound
 
@@ -44,27 +46,32 @@ class MediaServer:
         self._poll.register(control, select.POLLIN)
         self._waiting: list[bytes] = []
         self._sound: Sound | None = None
+        self._mixer: SpeakerMixer | None = None
+        self._asides: Asides | None = None
         self._engine: Engine | None = None
-        self._packets: SocketPackets | None = None
         self._alive = True
 
     def run(self) -> None:
         self._send(wire.pack("ready"))
         while self._alive:
             self._receive()
-            if self._sound is not None and self._engine is not None:
-                self._call(self._sound, self._engine)
+            if self._sound is not None and self._engine is not None and self._mixer is not None:
+                self._call(self._sound, self._engine, self._mixer)
 
-    def _call(self, sound: Sound, engine: Engine) -> None:
+    def _call(self, sound: Sound, engine: Engine, mixer: SpeakerMixer) -> None:
         """The loop of a call, one turn a period. Ends when this sound is closed."""
-        read, write, tick = sound.read, sound.write, engine.tick
+        read, write, tick, mix, asides = sound.read, sound.write, engine.tick, mixer.mix, self._asides
         poll, monotonic = self._poll.poll, time.monotonic
         stats_s = monotonic() + STATS_INTERVAL_S
         turn = 0
         while self._sound is sound:
             mic = read()
             now_s = monotonic()
-            write(tick(mic, now_s))
+            far_end = tick(mic, now_s)
+            heard_mic = b"" if engine.muted else mic  # who is muted does not hear themselves either
+            write(mix(far_end, heard_mic))
+            if asides is not None:
+                asides.write(far_end, heard_mic)
             turn += 1
             if turn % CONTROL_TURNS:
                 continue
@@ -95,22 +102,25 @@ class MediaServer:
                 self._open(message)
             case "connect":
                 self._connect(message, descriptors[0])
-            case "mute":
-                if self._engine is not None:
-                    self._engine.muted = message["muted"]
-            case "deaf":
-                if self._engine is not None:
-                    self._engine.deaf = message["deaf"]
             case "close":
                 self._send(wire.pack("closed", stats=self._close()))
             case "ping":
                 self._send(wire.pack("pong", id=message["id"]))
+            case _ if self._engine is not None and self._mixer is not None:
+                _adjust(self._engine, self._mixer, message)
 
     def _open(self, message: wire.Message) -> None:
-        from agent.media.sound import Sound  # noqa: PLC0415 - devices are needed for a call, not for being ready
+        from agent.media.mixer import SpeakerMixer  # noqa: PLC0415 - needed for a call, not for being ready
+        from agent.media.sound import Sound  # noqa: PLC0415 - the same
 
         self._close()
         setup = wire.audio_of(message["setup"])
+        beside = bool(setup.sidetone) and setup.sidetone != setup.playback
+        mixer = self._mixer = SpeakerMixer(
+            setup.rate_hz, plan=setup.tone_plan, sidetone=bool(setup.sidetone) and not beside
+        )
+        if message["tone"] is not None:
+            mixer.play(message["tone"])
         self._engine = Engine(
             setup.rate_hz,
             setup.period_frames,
@@ -119,6 +129,9 @@ class MediaServer:
             totals=self._counters.load() if message["resumed"] else Totals(),
             muted=message["muted"],
             deaf=message["deaf"],
+            detect_dtmf=setup.detect_dtmf,
+            on_digit=mixer.press,
+            on_dtmf=lambda digit, source: self._send(wire.pack("dtmf", digit=digit, source=source)),
         )
         self._sound = Sound(
             setup,
@@ -126,6 +139,12 @@ class MediaServer:
             failed=lambda text: self._send(wire.pack("failed", text=text)),
         )
         self._sound.open()
+        if setup.channels > 1:
+            self._note("stereo is asked for: one channel is sent, and what the far end sends in two is mixed into one")
+        if setup.record or beside:
+            from agent.media.asides import Asides  # noqa: PLC0415 - few calls have one
+
+            self._asides = Asides(setup, resumed=message["resumed"], note=self._note)
         gc.collect()
         gc.freeze()
         gc.disable()  # the call allocates in steady state what it frees; a collection would be a late period
@@ -142,10 +161,6 @@ class MediaServer:
                 error = str(problem)
         if error:
             packets.close()
-        else:
-            if self._packets is not None:
-                self._packets.close()
-            self._packets = packets
         self._send(wire.pack("connected", error=error))
 
     def _close(self) -> dict[str, object]:
@@ -157,14 +172,17 @@ class MediaServer:
             self._sound.close()
             gc.enable()
             gc.unfreeze()
-        if self._packets is not None:
-            self._packets.close()
-        self._sound = self._engine = self._packets = None
+        if self._asides is not None:
+            self._asides.close()
+        self._sound = self._engine = self._mixer = self._asides = None
         return stats
 
     def _forward(self, data: bytes, address: Address) -> None:
         if not self._waiting:
             self._send(wire.pack_datagram(data, address))
+
+    def _note(self, text: str) -> None:
+        self._send(wire.pack("note", text=text))
 
     def _send(self, message: bytes) -> None:
         """Send without ever blocking the audio: what the control process has no room for waits a period."""
@@ -182,6 +200,19 @@ class MediaServer:
             return
         except OSError:  # the control process is gone; the next receive says so
             self._waiting.clear()
+
+
+def _adjust(engine: Engine, mixer: SpeakerMixer, message: wire.Message) -> None:
+    """What changes in a call."""
+    match message["type"]:
+        case "mute":
+            engine.muted = message["muted"]
+        case "deaf":
+            engine.deaf = message["deaf"]
+        case "digits":
+            engine.send_digits(message["digits"])
+        case "tone":
+            mixer.play(message["name"])
 
 
 def _receive_message(control: socket.socket) -> tuple[bytes, list[int]]:

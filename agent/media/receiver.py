@@ -13,9 +13,11 @@ from agent.media.levels import LevelMeter
 from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, CodecError
 from agent.media.reception import Reception
 from agent.media.srtp import SrtpError
+from agent.media.telephone_event import EventReceiver
 
 if TYPE_CHECKING:
     from agent.media.counters import Counters, Totals
+    from agent.media.dtmf_detector import DtmfDetector
     from agent.media.messages import RtpSetup
 
 MAX_SOURCES = 8  # rollover counters kept of SSRCs that a gateway alternates between
@@ -24,6 +26,7 @@ MAX_SOURCES = 8  # rollover counters kept of SSRCs that a gateway alternates bet
 class Receiver:
     """One incoming stream. `packet` takes datagrams, `play` gives the speaker's periods.
 
+    `on_dtmf(digit, source)` is called for each key that the far end presses; `detector` looks for them in the sound.
     Only what SRTP authenticated counts; anything else raises a counter and changes nothing.
     """
 
@@ -36,6 +39,8 @@ class Receiver:
         unprotect: Callable[[bytes], bytes],
         counters: Counters,
         totals: Totals,
+        on_dtmf: Callable[[str, str], None],
+        detector: DtmfDetector | None = None,
     ) -> None:
         self.level = LevelMeter()
         self.reception: Reception | None = None  # of the present SSRC
@@ -44,6 +49,11 @@ class Receiver:
         self._unprotect = unprotect
         self._counters, self._totals = counters, totals
         self._payload_type = setup.remote_payload_type
+        self._event_type = setup.remote_dtmf_payload_type
+        clock_hz = format_of(setup.codec).clock_rate_hz
+        self._events = EventReceiver(max(1, clock_hz // (setup.dtmf_clock_hz or clock_hz)))
+        self._on_dtmf = on_dtmf
+        self._detector = detector
         self._indexes: dict[int, int] = {}
         self._scale = CLOCK_RATE_HZ // rate_hz  # RTP clock to the device's rate
         # Times a whole factor, a 32 bit timestamp still wraps at 32 bits: behind here all clocks are 48 kHz.
@@ -67,30 +77,50 @@ class Receiver:
         """Take the rollover counter over that a former process left."""
         self._indexes[ssrc] = index
 
-    def packet(self, data: bytes, arrival_s: float) -> None:
-        """One datagram that looks like RTP, and when it came (monotonic)."""
+    def packet(self, data: bytes, arrival_s: float, unprotect: Callable[[bytes], bytes] | None = None) -> None:
+        """One datagram that looks like RTP, and when it came (monotonic). `unprotect` takes the place of the
+        present keys', for what is still on the way under the former ones."""
         try:
-            packet = self._unprotect(data)
+            packet = (unprotect or self._unprotect)(data)
         except (SrtpError, ValueError):  # ValueError: longer than pylibsrtp's buffer
             self._totals.auth_failures += 1
             return
-        _, second, sequence, timestamp, ssrc = rtp.unpack_header(packet)
+        _, second, sequence, ticks, ssrc = rtp.unpack_header(packet)
+        if unprotect is not None and self.ssrc not in {None, ssrc}:
+            return  # the far end speaks with another source by now
         index = self._extend(ssrc, sequence)
         reception = self.reception
         if reception is None or ssrc != self.ssrc:
             reception = self._switch_to(ssrc, index)
-        timestamp = timestamp * self._ticks & 0xFFFFFFFF
-        reception.packet(index, timestamp, arrival_s)
-        self._totals.packets_received += 1
+        timestamp = ticks * self._ticks & 0xFFFFFFFF
+        is_audio = second & 0x7F == self._payload_type
+        reception.packet(index, timestamp if is_audio else None, arrival_s)
+        totals = self._totals
+        totals.packets_received += 1
         self._counters.packet_came(ssrc, reception.highest)
         self.last_packet_s = arrival_s
-        if second & 0x7F != self._payload_type:
-            return  # telephone-event, comfort noise: not ours to decode
         try:
             payload = rtp.payload_of(packet)
         except rtp.RtpError:
             return
-        self.jitter.put(sequence, timestamp, payload, arrival_s)
+        totals.bytes_received += len(payload)
+        if is_audio:
+            self.jitter.put(sequence, timestamp, payload, arrival_s)
+            return
+        self.jitter.put_no_audio(sequence, timestamp, arrival_s)
+        if second & 0x7F == self._event_type:
+            digit = self._events.packet(ssrc, ticks, payload, marker=bool(second & rtp.MARKER))
+            if digit is not None:
+                totals.dtmf_received += 1
+                self._on_dtmf(digit, "rfc4733")
+
+    def rekey(self, unprotect: Callable[[bytes], bytes]) -> None:
+        """Other keys for the same far end: what waits is played, the decoder goes on, and the rollovers begin anew."""
+        self._unprotect = unprotect
+        self._indexes.clear()
+        if self.reception is not None:
+            self._lost_before += self.reception.lost
+            self.reception = None
 
     def buffered(self) -> bytes | None:
         """One period for the speaker if what was decoded last still holds one, else None: then `play`."""
@@ -158,7 +188,17 @@ class Receiver:
         except CodecError:  # authenticated, and yet not the codec's: the far end's fault, heard as a lost packet
             done = self._decoder.conceal((self._packet_frames(payload) or self.jitter.packet_frames) // self._scale)
         self._at, self._end = skip * SAMPLE_BYTES, done * SAMPLE_BYTES
-        self.level.frame(self._shorts[skip:done])
+        heard = self._shorts[skip:done]
+        self.level.frame(heard)
+        if self._detector is not None:
+            self._detect(self._detector, heard)
+
+    def _detect(self, detector: DtmfDetector, heard: memoryview) -> None:
+        digit = detector.samples(heard)
+        # A far end with events may leave the tones in its audio as well: a key that is told twice is two keys.
+        if digit is not None and not self._events.heard:
+            self._totals.dtmf_received += 1
+            self._on_dtmf(digit, "inband")
 
     def _be_silent(self, frames: int) -> int:
         self._samples[: frames * SAMPLE_BYTES] = bytes(frames * SAMPLE_BYTES)
@@ -181,6 +221,7 @@ class Receiver:
         """The far end speaks with another SSRC now, as a gateway does when it bridges a call anew."""
         if self.reception is not None:
             self._lost_before += self.reception.lost
+        if self.ssrc not in {None, ssrc}:
             self.jitter.restart()
         self.ssrc = ssrc
         self.reception = Reception(index, self._ticks)

@@ -24,8 +24,12 @@ class Reception:
         self._arrival: float | None = None
         self._timestamp = 0
 
-    def packet(self, index: int, timestamp: int, arrival_s: float) -> None:
-        """One packet: extended sequence number, RTP timestamp in 48 kHz frames, arrival on the monotonic clock."""
+    def packet(self, index: int, timestamp: int | None, arrival_s: float) -> None:
+        """One packet: extended sequence number, RTP timestamp in 48 kHz frames, arrival on the monotonic clock.
+
+        The timestamp is None where it does not tell when the packet was sent: all packets of an event have that of
+        its beginning (RFC 4733 2.2.1), which would look like jitter.
+        """
         self.received += 1
         if index > self.highest:
             if index - self.highest > MAX_DROPOUT:
@@ -33,6 +37,8 @@ class Reception:
             self.highest = index
         elif index < self._base:
             self._base = index
+        if timestamp is None:
+            return
         if self._arrival is not None:
             step = (arrival_s - self._arrival) * CLOCK_RATE_HZ - timestamp_delta(timestamp, self._timestamp)
             step = abs(step)

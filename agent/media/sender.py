@@ -12,6 +12,7 @@ from agent.media.codec import format_of
 from agent.media.codecs import make_encoder
 from agent.media.levels import LevelMeter
 from agent.media.opus import SAMPLE_BYTES, UNSENT_BYTES
+from agent.media.telephone_event import EventSender
 
 if TYPE_CHECKING:
     from agent.media.counters import Counters, Totals
@@ -37,7 +38,8 @@ def random_position() -> TxPosition:
 class Sender:
     """One outgoing stream. `capture` takes the microphone's periods and sends a packet with each full frame.
 
-    `level` meters what is sent. `send` gets the protected packet. Raises CodecError when the setup is impossible.
+    Digits go out in place of audio (RFC 4733); `on_digit(digit)` is called as each begins. `level` meters what is
+    sent. `send` gets the protected packet. Raises CodecError when the setup is impossible.
     """
 
     def __init__(
@@ -52,15 +54,21 @@ class Sender:
         counters: Counters,
         totals: Totals,
         muted: bool,
+        on_digit: Callable[[str], None],
     ) -> None:
         self.muted = muted
         self.level = LevelMeter()
         self.index, self.timestamp = position.index, position.timestamp
-        self.packets = self.octets = 0  # with these keys and this SSRC: what an SR counts
+        self.packets = self.octets = 0  # with this SSRC: what an SR counts
         self._ssrc, self._payload_type = setup.ssrc, setup.payload_type
         self._protect, self._send = protect, send
         self._counters, self._totals = counters, totals
-        self._step = format_of(setup.codec).clock_rate_hz * opus.ptime_ms // 1000
+        self._receive_only = setup.receive_only
+        self._clock_hz = format_of(setup.codec).clock_rate_hz
+        self._step = self._clock_hz * opus.ptime_ms // 1000
+        self._event_type = setup.dtmf_payload_type
+        self._events = EventSender(opus.ptime_ms, setup.dtmf_clock_hz or self._clock_hz)
+        self._on_digit = on_digit
         self._marker = rtp.MARKER  # a talk spurt begins
         self._dtx = opus.dtx
         self._least_loss = opus.packet_loss_percent
@@ -75,6 +83,8 @@ class Sender:
 
     def capture(self, samples: bytes, now_s: float) -> None:
         """One period of the microphone. Muted, silence is sent in its place, so the far end hears no cut line."""
+        if self._receive_only or not samples:
+            return  # there is no microphone, or nobody to hear it
         end = self._filled + len(samples)
         if end > self._frame_bytes:  # period and frame do not divide each other
             part = self._frame_bytes - self._filled
@@ -100,10 +110,22 @@ class Sender:
         filled_frames = self._filled // SAMPLE_BYTES * self._step * SAMPLE_BYTES // self._frame_bytes
         return (self.timestamp + filled_frames) & 0xFFFFFFFF
 
+    def send_digits(self, digits: str) -> None:
+        """Queue `digits`. Ignored when telephone-event was not agreed on: who asks has been told already."""
+        if self._event_type is not None:
+            self._events.add(digits)
+
+    def rekey(self, protect: Callable[[bytes], bytes], index: int) -> None:
+        """Other keys for the same stream, which goes on with `index`: no sound is lost, and no digit."""
+        self._protect = protect
+        self.index = index
+
     def close(self) -> None:
         self._encoder.close()
 
     def _send_frame(self, now_s: float) -> None:
+        if self._events.busy and self._send_event(now_s):
+            return
         length = self._encode()
         self.level.frame(self._shorts)
         timestamp = self.timestamp
@@ -111,11 +133,32 @@ class Sender:
         if self._dtx and length <= UNSENT_BYTES:
             self._marker = rtp.MARKER  # the packet after a pause begins a talk spurt (RFC 3551 4.1)
             return
+        second = self._payload_type | self._marker
+        self._marker = 0
+        self._send_packet(second, timestamp, length, now_s)
+
+    def _send_event(self, now_s: float) -> bool:
+        """A digit's packet in place of this frame's audio, if it is its turn."""
+        digit = self._events.digit
+        event = self._events.next_packet()
+        if event is None or self._event_type is None:
+            return False
+        if event.begins:
+            self._totals.dtmf_sent += 1
+            self._on_digit(digit)
+        began = (self.timestamp - event.behind_ms * self._clock_hz // 1000) & 0xFFFFFFFF
+        self.timestamp = (self.timestamp + self._step) & 0xFFFFFFFF
+        length = len(event.payload)
+        self._packet[rtp.HEADER_BYTES : rtp.HEADER_BYTES + length] = event.payload
+        self._marker = rtp.MARKER  # the audio after it is a new talk spurt
+        self._send_packet(self._event_type | (rtp.MARKER if event.marker else 0), began, length, now_s)
+        return True
+
+    def _send_packet(self, second: int, timestamp: int, length: int, now_s: float) -> None:
+        """Protect and send what stands in `_packet`: `length` bytes of payload behind room for the header."""
         index = self.index
         self.index = index + 1
         packet = self._packet
-        second = self._payload_type | self._marker
-        self._marker = 0
         rtp.pack_header_into(packet, 0, rtp.VERSION_BITS, second, index & 0xFFFF, timestamp, self._ssrc)
         protected = self._protect(bytes(packet[: rtp.HEADER_BYTES + length]))
         # Before the send: a process killed in between skips an index, which is harmless, and never reuses one.
@@ -123,5 +166,5 @@ class Sender:
         self.packets += 1
         self.octets += length
         self._totals.packets_sent += 1
-        self._totals.octets_sent += length
+        self._totals.bytes_sent += length
         self._send(protected)

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 REOPEN_S = 1.0  # a card that was unplugged, or is busy, is tried again this often
 STALE_S = 0.2  # sound that waited longer in the card's or the server's buffer would be delay for all of the call
+MAX_SPEED = 2  # times real time: how fast a speaker may be refilled that has run empty
 MAX_BEHIND_S = 0.1  # the timer clock catches up with a late wake-up, not with a suspended board
 
 
 class Sound:
     """Microphone and speaker of one call. `read` paces the caller, `write` plays; neither raises.
+
+    Without a microphone (`setup.capture` is empty) `read` gives b"" at the speaker's pace.
 
     A device that fails is reported once by `failed(text)`; from then on silence is read on the monotonic clock, what
     is written goes nowhere, and the device is opened again every second. `opened()` tells when both are (again) open.
@@ -42,11 +45,12 @@ class Sound:
         self._open_capture, self._open_playback = open_capture, open_playback
         self._monotonic, self._sleep = monotonic, sleep
         self._period_s = setup.period_frames / setup.rate_hz
-        self._silence = bytes(setup.period_frames * BYTES_PER_SAMPLE)
+        self._silence = bytes(setup.period_frames * BYTES_PER_SAMPLE) if setup.capture else b""
         self._capture: Capture | None = None
         self._playback: Playback | None = None
         self._capture_reported = self._playback_reported = False
         self._read_s: float | None = None  # when the microphone gave its last period
+        self._goal_frames = max(setup.fill_frames - setup.period_frames, 0)  # queued when it is time for a period
         self._fill = FillKeeper(setup.fill_frames, setup.period_frames)
         self._writes_to_check = CHECK_TICKS
         self._retry_s = 0.0
@@ -55,7 +59,8 @@ class Sound:
 
     def open(self) -> None:
         """Open both. The microphone first: it starts with its first read, the speaker with its first write."""
-        self._open_microphone()
+        if self._setup.capture:
+            self._open_microphone()
         self._open_speaker()
         self._retry_s = self._monotonic() + REOPEN_S
         self._tell_when_open()
@@ -67,6 +72,9 @@ class Sound:
                 return self._read(self._capture)
             except PcmError as error:
                 self._lose_microphone(error)
+        if not self._setup.capture and self._playback is not None:
+            self._wait_for_speaker(self._playback)
+            return b""
         return self._timed_silence()
 
     def write(self, samples: bytes) -> None:
@@ -127,6 +135,21 @@ class Sound:
         self._capture_xruns += left_out > 0
         return period, now_s
 
+    def _wait_for_speaker(self, playback: Playback) -> None:
+        """Until there is room for a period: the speaker's clock is the call's."""
+        try:
+            ahead_frames = playback.queued_frames() - self._goal_frames
+        except PcmError as error:
+            self._lose_speaker(error)
+            return
+        now_s = self._monotonic()
+        wait_s = min(ahead_frames / self._setup.rate_hz, MAX_BEHIND_S)
+        if self._read_s is not None:  # a device that takes everything at once must not take all of the processor
+            wait_s = max(wait_s, self._read_s + self._period_s / MAX_SPEED - now_s)
+        if wait_s > 0:
+            self._sleep(wait_s)
+        self._read_s = now_s + max(wait_s, 0.0)
+
     def _timed_silence(self) -> bytes:
         now_s = self._monotonic()
         due_s = now_s if self._timer_s is None else self._timer_s
@@ -141,7 +164,7 @@ class Sound:
     def _retry(self) -> None:
         if self._monotonic() < self._retry_s:
             return
-        if self._capture is None:
+        if self._capture is None and self._setup.capture:
             self._open_microphone()
         if self._playback is None:
             self._open_speaker()
@@ -149,7 +172,7 @@ class Sound:
         self._tell_when_open()
 
     def _tell_when_open(self) -> None:
-        if self._capture is not None and self._playback is not None:
+        if self._playback is not None and (self._capture is not None or not self._setup.capture):
             self._opened()
 
     def _open_microphone(self) -> None:

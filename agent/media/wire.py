@@ -3,10 +3,10 @@
 Every message is a JSON object with a `type`; the descriptor of a call's socket rides along by SCM_RIGHTS. Datagrams
 of that socket that are not RTP go back as they came: `b"D"`, a length byte, the sender's address as JSON, the bytes.
 
-    to media      open {setup, muted, deaf, resumed} · connect {transport, key_id} + fd · mute {muted} · deaf {deaf}
-                  close · ping {id}
+    to media      open {setup, muted, deaf, tone, resumed} · connect {transport, key_id} + fd · mute {muted}
+                  deaf {deaf} · digits {digits} · tone {name} · close · ping {id}
     from media    ready · opened {rate_hz, period_frames} · failed {text} · connected {error} · stats {stats}
-                  closed {stats} · pong {id} · note {text}
+                  dtmf {digit, source} · closed {stats} · pong {id} · note {text}
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Every private name of aiortc 1.16 and aioice 0.13 that Callpoint needs, in one place.
+"""Every private name of aiortc 1.16 and asyncio that Callpoint needs, in one place (aioice's: `aioice_seams`).
 
 tests/rtc/test_aiortc_contract.py fails when a new version moves one of them. Why each is needed:
 
-* loopback candidates: aioice leaves them out, a gateway on loopback can use nothing else
 * RSA suites: FreeSWITCH's certificate is RSA, aiortc offers ECDSA suites only (verto.md, item 2)
 * DTLS role: ORTC derives it from the ICE role, SDP decides it by `a=setup`
+* transport: an ICE restart moves a DTLS association from one ICE transport to the next (RFC 8842 5.5)
 * keys: the media process has its own SRTP sessions
 * reading: one socket has one reader, and during a call that is the media process
 """
@@ -12,23 +12,23 @@ tests/rtc/test_aiortc_contract.py fails when a new version moves one of them. Wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from aioice import Candidate, Connection, TransportPolicy
-from aiortc import RTCCertificate, RTCDtlsTransport, RTCIceGatherer, RTCIceServer, RTCIceTransport
+from aiortc import RTCCertificate, RTCDtlsTransport
 from aiortc.rtcdtlstransport import SRTPProtectionProfile
-from aiortc.rtcicetransport import connection_kwargs
 
-GATHER_TIMEOUT_S = 1  # the SDK sends its offer 1 s after the first candidate (telnyx-rtc.md 5.5); aioice waits 5
+from agent.rtc.aioice_seams import IceConnection
+
 _CIPHERS = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
     b"ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
     b"ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA"
 )
-_RTP_FIRST_BYTES = range(128, 192)  # RFC 7983 section 7
+_MAX_WAITING = 64  # datagrams; a flight with a long certificate chain has a dozen, more is somebody's flood
 
 
 @dataclass(frozen=True)
@@ -49,50 +49,37 @@ class Certificate(RTCCertificate):
         return context
 
 
-class _Connection(Connection):
-    """aioice's connection with loopback candidates if asked for, and a tap for RTP of a relayed pair."""
+class DtlsCarrier:
+    """What `RTCDtlsTransport` takes for its ICE transport: datagrams in and out, over changing connections."""
 
-    def __init__(self, *, loopback: bool, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self._loopback = loopback
-        self.rtp_tap: Callable[[bytes], None] | None = None
+    role = "controlled"  # ORTC's way to a DTLS role; `set_dtls_role` decides it
 
-    async def get_component_candidates(
-        self,
-        component: int,
-        addresses: list[str],
-        timeout: int = GATHER_TIMEOUT_S,  # noqa: ASYNC109  (aioice's own signature)
-    ) -> list[Candidate]:
-        if self._loopback and self._transport_policy == TransportPolicy.ALL:
-            addresses = [*addresses, "127.0.0.1"]
-        return await super().get_component_candidates(component, addresses, timeout)
+    def __init__(self) -> None:
+        self.connection: IceConnection | None = None
+        self._received: asyncio.Queue[bytes | None] = asyncio.Queue(_MAX_WAITING)
 
-    def data_received(self, data: bytes, component: int) -> None:
-        if not data:
-            return  # aiortc indexes the first byte: an empty datagram, from anybody, would end the call
-        if self.rtp_tap is not None and data[0] in _RTP_FIRST_BYTES:
-            self.rtp_tap(data)
-        else:
-            super().data_received(data, component)
+    def feed(self, data: bytes | None) -> None:
+        """A datagram of the far end; None: there will be no more."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._received.put_nowait(data)
 
+    async def _recv(self) -> bytes:
+        data = await self._received.get()
+        if data is None:
+            raise ConnectionError("the path was closed")
+        return data
 
-def make_gatherer(
-    ice_servers: list[RTCIceServer], *, relay_only: bool, loopback: bool, controlling: bool
-) -> RTCIceGatherer:
-    """An ICE gatherer over our connection class; nothing is sent before `gather()`."""
-    gatherer = RTCIceGatherer(iceServers=[])
-    gatherer._connection = _Connection(
-        loopback=loopback,
-        ice_controlling=controlling,
-        transport_policy=TransportPolicy.RELAY if relay_only else TransportPolicy.ALL,
-        **connection_kwargs(ice_servers),
-    )
-    return gatherer
+    async def _send(self, data: bytes) -> None:
+        if self.connection is None:
+            raise ConnectionError("there is no path")
+        await self.connection.send(data)
 
 
-def set_dtls_role(dtls: RTCDtlsTransport, role: str) -> None:
-    """`role` is "client" or "server", as `a=setup` decided."""
+def make_dtls(carrier: DtlsCarrier, certificate: RTCCertificate, role: str) -> RTCDtlsTransport:
+    """A DTLS transport over `carrier`; `role` is "client" or "server", as `a=setup` decided."""
+    dtls = RTCDtlsTransport(cast("Any", carrier), [certificate])
     dtls._set_role(role)
+    return dtls
 
 
 def export_keys(dtls: RTCDtlsTransport) -> ExportedKeys:
@@ -112,11 +99,13 @@ def export_keys(dtls: RTCDtlsTransport) -> ExportedKeys:
 
 
 class SelectedPair:
-    """The nominated candidate pair of a completed ICE transport, as a socket that can change its reader."""
+    """The nominated candidate pair of a connected ICE connection, as a socket that can change its reader."""
 
-    def __init__(self, ice: RTCIceTransport) -> None:
-        self._connection = cast("_Connection", ice._connection)
-        pair = self._connection._nominated[1]
+    def __init__(self, connection: IceConnection) -> None:
+        self._connection = connection
+        pair = connection.selected
+        if pair is None:
+            raise RuntimeError("ICE has not been connected")
         self._protocol = pair.protocol
         self.remote: tuple[str, int] = (pair.remote_addr[0], pair.remote_addr[1])
         self.local_type: str = pair.local_candidate.type
@@ -153,10 +142,13 @@ class SelectedPair:
 
         A controlling far end may nominate several pairs (RFC 5245 8.1.1.2) and then send along another than we do.
         """
-        if (sock := self.socket()) is not None:
-            address = sock.getsockname()
-            self.tap_rtp(lambda data: None if self._reading else self._transport.sendto(data, address))
+        self.tap_rtp(self.pass_on)
+
+    def pass_on(self, data: bytes) -> None:
+        """Have the media process read `data` from this pair's socket, as if it had come there."""
+        if not self._reading and (sock := self.socket()) is not None and sock.fileno() >= 0:
+            self._transport.sendto(data, sock.getsockname())
 
     def tap_rtp(self, tap: Callable[[bytes], None] | None) -> None:
-        """Have every RTP and RTCP datagram of a relayed pair handed to `tap`."""
+        """Have every RTP and RTCP datagram that is read here handed to `tap`."""
         self._connection.rtp_tap = tap

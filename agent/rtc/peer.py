@@ -1,7 +1,8 @@
-"""One audio connection to a far end, from the first candidate to the keys.
+"""One audio connection to a far end, from the first candidate to the keys, and over changing networks.
 
     offer() or answer(sdp) ─▶ gathered ─▶ ICE ─▶ DTLS ─▶ Connected(Handover)
                                             └──────┴──▶ Failed(text)
+    restart() ─▶ accept_restart(sdp) ─▶ ICE (─▶ DTLS) ─▶ Connected(Handover) or RestartFailed(text)
 
 After `Connected` the socket is read by whoever takes the `Handover`; what is not RTP comes back by `inject`.
 """
@@ -10,343 +11,380 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
-from aiortc import (
-    RTCDtlsFingerprint,
-    RTCDtlsParameters,
-    RTCDtlsTransport,
-    RTCIceParameters,
-    RTCIceServer,
-    RTCIceTransport,
-)
-from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
 
 from agent.rtc import sdp
-from agent.rtc.aiortc_seams import Certificate, SelectedPair, export_keys, make_gatherer, set_dtls_role
-from agent.rtc.relay import RelayBridge
+from agent.rtc.agreement import Agreement, agree_on_answer, agree_on_offer, offered_codecs, offered_direction
+from agent.rtc.consent import CONSENT_LOST_S, ConsentChange
+from agent.rtc.dtls import DtlsAssociation
+from agent.rtc.events import (
+    CandidatesEnd,
+    Connected,
+    Disturbed,
+    Failed,
+    Handover,
+    LocalCandidate,
+    NoPath,
+    PeerEvent,
+    PeerSettings,
+    RestartFailed,
+    Restored,
+)
+from agent.rtc.gathering import Gathered
+from agent.rtc.identity import Identity
+from agent.rtc.path import Path, candidate_ufrag
+from agent.rtc.restart import RESTART_S, HelloWatch, Restart, RestartError, dtls_role
+from agent.rtc.trickle import tell_candidates
+
+__all__ = [
+    "AudioPeer",
+    "CandidatesEnd",
+    "Connected",
+    "Disturbed",
+    "Failed",
+    "Handover",
+    "LocalCandidate",
+    "NoPath",
+    "PeerEvent",
+    "PeerSettings",
+    "RestartFailed",
+    "Restored",
+]
 
 logger = logging.getLogger(__name__)
 
-_VALID_PTIMES_MS = (60, 40, 20, 10)
-_MAX_CANDIDATES = 32  # a multihomed browser has a dozen; each is checked from each of our addresses
-_PORTS = range(1, 65536)
-_OVERHEAD_BYTES = 20 + 8 + 12 + 16  # IPv4, UDP, RTP and the longest SRTP tag: b=AS counts them (RFC 8866 5.8)
-
-
-class NoPath(Exception):  # noqa: N818  a state of the network, not a fault
-    """This side has no address to talk from. `str()` is one sentence that says what helps."""
-
-
-@dataclass(frozen=True)
-class PeerSettings:
-    """How a peer connects. `loopback` adds a candidate on 127.0.0.1, for a gateway that lives there."""
-
-    ice_servers: tuple[RTCIceServer, ...] = field(default=(), repr=False)
-    relay_only: bool = False
-    loopback: bool = False
-    ptime_ms: int = 20
-    fec: bool = True
-    codecs: tuple[str, ...] = ("opus", "pcmu", "pcma")  # names of `sdp.CODECS`, best first
-    bandwidth_kbps: int | None = None  # b=AS: neither side sends more, IP and UDP included
-
-
-@dataclass(frozen=True)
-class Handover:
-    """All that is needed to speak RTP to the far end. `fd` stays owned by the peer: duplicate it."""
-
-    fd: int
-    remote: tuple[str, int] | None  # None: `fd` is connected (a relayed pair's socketpair)
-    srtp_profile: str
-    tx_key: bytes = field(repr=False)
-    rx_key: bytes = field(repr=False)
-    ssrc: int
-    cname: str
-    payload_type: int  # what we send
-    remote_payload_type: int  # what we are sent
-    ptime_ms: int
-    fec: bool
-    max_bitrate_bps: int | None
-    codec: str = "opus"  # a name of `sdp.CODECS`, both ways
-
-
-@dataclass(frozen=True)
-class Connected:
-    handover: Handover
-    pair: str  # for the journal: candidate types and the far end's address
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The connection cannot be made, or was lost. `text` is one sentence for a person.
-
-    `was_connected` tells a far end that went (its BYE may still be on the way) from one never reached.
-    """
-
-    text: str
-    was_connected: bool = False
-
-
-PeerEvent = Connected | Failed
+_MAX_EARLY_CANDIDATES = 32
+_OLD_PATH_S = 3.0  # after a restart: how long packets still come the former way, the slowest far end's included
+_STUN_REQUEST = b"\0\1"  # RFC 8489 5: a Binding request's first two bytes
 
 
 class AudioPeer:
-    """SDP, ICE and DTLS of one call. Not reusable: close it and make another. `on_event` is called once with
-    `Connected` at the most and once with `Failed` at the most."""
+    """SDP, ICE and DTLS of one call. Not reusable: close it and make another. `on_event` is called in the loop's
+    thread, with `Failed` once at the most and with nothing after it. `gathered` belongs to the peer from now on."""
 
-    def __init__(self, settings: PeerSettings, on_event: Callable[[PeerEvent], None]) -> None:
+    def __init__(
+        self, settings: PeerSettings, on_event: Callable[[PeerEvent], None], *, gathered: Gathered | None = None
+    ) -> None:
         self._settings = settings
         self._on_event = on_event
-        self._certificate = Certificate.generateCertificate()
-        self._ssrc = secrets.randbits(31) + 1
-        self._cname = secrets.token_hex(8)
-        self._session_id = secrets.randbits(62)
-        self._ice: RTCIceTransport | None = None
-        self._dtls: RTCDtlsTransport | None = None
-        self._pair: SelectedPair | None = None
-        self._relay: RelayBridge | None = None
-        self._gathering: asyncio.Task[None] | None = None
-        self._start_task: asyncio.Task[None] | None = None
+        self._gathered = gathered or Gathered(settings)
+        self._identity = Identity(self._gathered.certificate)
+        self._local: sdp.LocalAudio | None = None  # what was described last
+        self._agreement: Agreement | None = None
+        self._path: Path | None = None
+        self._association: DtlsAssociation | None = None
+        self._restart: Restart | None = None
+        self._retired: list[Path] = []
+        self._early_candidates: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connected = False
+        self._expired = False  # the path is lost, and a restart may yet replace it
         self._failed = False
 
+    # ---- descriptions
+
     async def offer(self) -> str:
-        """Gather and describe this side (`a=setup:actpass`). The offerer is ICE-controlling (RFC 8445 6.1.1).
+        """Describe this side (`a=setup:actpass`). The offerer is ICE-controlling (RFC 8445 6.1.1).
 
         Raises `NoPath`: an offer without a candidate would ring at people who could not be heard.
         """
-        await self._gather(controlling=True)
-        codecs = sdp.offered(self._settings.codecs)
-        return sdp.write(self._local(setup="actpass", codecs=codecs, mid="0", bundle=True))
+        self._path = await self._new_path(self._gathered, controlling=True)
+        codecs, direction = offered_codecs(self._settings), offered_direction(self._settings)
+        self._local = self._identity.describe(
+            self._settings, self._path, setup="actpass", codecs=codecs, direction=direction
+        )
+        self._trickle(self._path, self._local)
+        return sdp.write(self._local)
 
     async def accept_answer(self, text: str) -> None:
         """Apply the far end's answer and start connecting. Raises `SdpError`; nothing has changed then."""
         remote = sdp.parse(text)
-        codec = remote.choose(self._settings.codecs)
-        role = "client" if remote.setup == "passive" else "server"
-        self._begin(remote, codec, role, our_payload_type=sdp.CODECS[codec.name].payload_type)
+        agreement = agree_on_answer(self._settings, remote, self._described().codecs)
+        self._begin(agreement, dtls_role(remote.setup))
 
     async def answer(self, offer: str) -> str:
         """Describe this side in reply to an offer, and start connecting. Raises `SdpError`, `NoPath`."""
         remote = sdp.parse(offer)
-        codec = remote.choose(self._settings.codecs)
-        await self._gather(controlling=remote.ice_lite)
+        agreement = agree_on_offer(self._settings, remote)
+        self._path = await self._new_path(self._gathered, controlling=remote.ice_lite)
         setup = "passive" if remote.setup == "active" else "active"
-        local = self._local(
-            setup=setup,
-            codecs=(codec,),
+        described = self._identity.describe(
+            self._settings, self._path, setup=setup, codecs=agreement.answered_codecs(), direction=agreement.direction
+        )
+        self._local = replace(
+            described,
             mid=remote.mid,
             bundle=remote.bundle,
             profile=remote.profile,
-            direction=sdp.MIRRORED[remote.direction],
-            refused=(remote.others_before, remote.others_after),
+            refused_before=remote.others_before,
+            refused_after=remote.others_after,
         )
-        role = "server" if setup == "passive" else "client"
-        self._begin(remote, codec, role, our_payload_type=codec.payload_type)
+        self._begin(agreement, "server" if setup == "passive" else "client")
+        self._trickle(self._path, self._local)
+        return sdp.write(self._local)
+
+    async def add_candidate(self, candidate: str) -> None:
+        """A candidate of the far end, whenever it comes; "" says that there will be no more. What cannot be used is
+        skipped."""
+        path = self._path
+        if self._restart is not None and (path is None or candidate_ufrag(candidate) != path.remote_ufrag):
+            path = self._restart.path
+        if path is not None:
+            await path.add_candidate(candidate)
+        elif len(self._early_candidates) < _MAX_EARLY_CANDIDATES:
+            self._early_candidates.append(candidate)
+
+    async def restart(self) -> str:
+        """An offer that restarts ICE: new candidates, ufrag and password, all else as it was. The present path serves
+        on. An earlier restart that is still on its way is given up. Raises `NoPath`."""
+        if self._path is None or self._association is None or not self._connected:
+            raise NoPath("there is no connection yet that could be made anew")
+        await self._drop_restart()
+        gathered = Gathered(self._settings, self._identity.certificate)
+        controlling = self._path.connection.ice_controlling
+        path = await self._new_path(gathered, controlling=controlling)
+        former = self._described()
+        described = self._identity.describe(
+            self._settings, path, setup="actpass", codecs=former.codecs, direction=former.direction
+        )
+        local = replace(
+            former,
+            version=former.version + 1,
+            setup="actpass",
+            direction=offered_direction(self._settings),
+            ice_ufrag=described.ice_ufrag,
+            ice_pwd=described.ice_pwd,
+            candidates=described.candidates,
+        )
+        self._local = local
+        self._restart = Restart(path, local, self._association, self._make_association)
+        self._trickle(path, local)
         return sdp.write(local)
+
+    async def accept_restart(self, answer: str) -> None:
+        """Apply the answer to `restart`'s offer and start connecting: `Connected` or `RestartFailed` follows.
+
+        Raises `SdpError`; the present path serves on then, and another answer may be tried.
+        """
+        restart = self._restart
+        if restart is None:
+            raise sdp.SdpError("an answer to an ICE restart that is not on its way any more")
+        remote = sdp.parse(answer)
+        agreement = agree_on_answer(self._settings, remote, restart.local.codecs)
+        self._run(self._finish_restart(restart, agreement), "peer.restart", self._lose_restart)
+
+    # ---- the media process
 
     def pause_reading(self) -> None:
         """The media process reads the socket from now on."""
-        if self._pair is not None:
-            self._pair.pause_reading()
+        if self._path is not None and self._path.pair is not None:
+            self._path.pair.pause_reading()
 
     def resume_reading(self) -> None:
         """There is no media process for the moment: answer STUN from here, so that the far end stays."""
-        if self._pair is not None:
-            self._pair.resume_reading()
+        if self._path is not None and self._path.pair is not None:
+            self._path.pair.resume_reading()
 
     def inject(self, data: bytes, address: tuple[str, int]) -> None:
-        """A STUN or DTLS datagram that the media process found on the socket."""
-        if self._pair is not None:
-            self._pair.inject(data, address)
+        """A STUN or DTLS datagram that the media process found on the socket, or on the one it has just left."""
+        paths = [path for path in (self._path, *self._retired) if path is not None and path.pair is not None]
+        if data[:2] == _STUN_REQUEST:
+            paths.sort(key=lambda path: f"{path.connection.local_username}:".encode() not in data)
+        if paths and (pair := paths[0].pair) is not None:
+            pair.inject(data, address)
 
     async def close(self) -> None:
         """Say good-bye by DTLS, close every socket. Idempotent; no event follows."""
         self._failed = True
-        if self._gathering is not None:
-            await asyncio.wait({self._gathering})
-        if self._start_task is not None:
-            self._start_task.cancel()
-            await asyncio.wait({self._start_task})
-            self._start_task = None
+        tasks = set(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         self.resume_reading()
-        if self._relay is not None:
-            self._relay.close()
-            self._relay = None
-        if self._dtls is not None:
-            await self._dtls.stop()
-        if self._ice is not None:
-            await self._ice.stop()
-        self._pair = None
+        if self._association is not None:
+            await self._association.close()
+        paths = [path for path in (self._path, *self._retired) if path is not None]
+        if self._restart is not None:
+            paths.append(self._restart.path)
+        await asyncio.gather(self._gathered.close(), *(path.close() for path in paths))
+        self._path = self._restart = None
+        self._retired.clear()
 
-    async def _gather(self, *, controlling: bool) -> None:
-        gatherer = make_gatherer(
-            list(self._settings.ice_servers),
-            relay_only=self._settings.relay_only,
-            loopback=self._settings.loopback,
-            controlling=controlling,
-        )
-        self._ice = RTCIceTransport(gatherer)
-        self._dtls = RTCDtlsTransport(self._ice, [self._certificate])
-        # To its end even when the call is given up meanwhile (GATHER_TIMEOUT_S at the most): aioice, cancelled here,
-        # would leave its sockets open and its TURN allocation refreshed for ever.
-        self._gathering = asyncio.create_task(gatherer.gather(), name="peer.gather")
-        await asyncio.shield(self._gathering)
-        if not gatherer.getLocalCandidates():
-            raise NoPath(
-                "no TURN server gave a relay address: check iceServers, or unset forceRelayCandidate"
-                if self._settings.relay_only
-                else "this device has no network address to talk from"
-            )
+    # ---- gathering
 
-    def _local(
-        self,
-        *,
-        setup: str,
-        codecs: tuple[sdp.Codec, ...],
-        mid: str | None,
-        bundle: bool,
-        profile: str = "UDP/TLS/RTP/SAVPF",
-        direction: str = "sendrecv",
-        refused: tuple[tuple[sdp.OtherMedia, ...], tuple[sdp.OtherMedia, ...]] = ((), ()),
-    ) -> sdp.LocalAudio:
-        gatherer = self._transport().iceGatherer
-        parameters = gatherer.getLocalParameters()
-        sha256 = next(one for one in self._certificate.getFingerprints() if one.algorithm == "sha-256")
-        return sdp.LocalAudio(
-            session_id=self._session_id,
-            ice_ufrag=parameters.usernameFragment or "",
-            ice_pwd=parameters.password or "",
-            fingerprint=sdp.Fingerprint(sha256.algorithm, sha256.value),
-            candidates=tuple(candidate_to_sdp(one) for one in gatherer.getLocalCandidates()),
-            setup=setup,
-            ssrc=self._ssrc,
-            cname=self._cname,
-            codecs=codecs,
-            ptime_ms=self._settings.ptime_ms,
-            fec=self._settings.fec,
-            bandwidth_kbps=self._settings.bandwidth_kbps,
-            mid=mid,
-            bundle=bundle,
-            profile=profile,
-            direction=direction,
-            refused_before=refused[0],
-            refused_after=refused[1],
-        )
+    async def _new_path(self, gathered: Gathered, *, controlling: bool) -> Path:
+        path = Path(gathered, controlling=controlling, on_consent=lambda change: self._on_consent(path, change))
+        try:
+            await (path.gathering.start() if self._settings.trickle else path.gathering.wait_complete())
+            path.gathering.require_candidates()
+        except BaseException:
+            if gathered is not self._gathered:  # else `close` sees to it
+                await path.close()
+            raise
+        early, self._early_candidates = self._early_candidates, []
+        for candidate in early:
+            await path.add_candidate(candidate)
+        return path
 
-    def _transport(self) -> RTCIceTransport:
-        if self._ice is None:
+    def _trickle(self, path: Path, local: sdp.LocalAudio) -> None:
+        """Tell the candidates that the description `local` does not have."""
+
+        def nothing(text: str) -> bool:
+            needed = path is self._path and not self._connected
+            if needed:
+                self._fail(text)
+            return needed
+
+        if self._settings.trickle:
+            tell_candidates(path, local, self._tell, nothing)
+
+    def _described(self) -> sdp.LocalAudio:
+        if self._local is None:
             raise RuntimeError("the peer has not gathered yet: call offer() or answer() first")
-        return self._ice
+        return self._local
 
-    def _begin(self, remote: sdp.RemoteAudio, codec: sdp.Codec, role: str, our_payload_type: int) -> None:
-        self._transport()
-        if self._start_task is not None:
+    # ---- connecting
+
+    def _begin(self, agreement: Agreement, role: str) -> None:
+        if self._path is None:
+            raise RuntimeError("the peer has not gathered yet: call offer() or answer() first")
+        if self._agreement is not None:
             raise sdp.SdpError("a second answer: the connection is already being made")
-        self._start_task = asyncio.create_task(self._start(remote, codec, role, our_payload_type), name="peer.start")
-        self._start_task.add_done_callback(self._started)
+        self._agreement = agreement
+        self._association = self._make_association(role, agreement.remote.fingerprints)
+        self._run(self._start(self._path, self._association, agreement), "peer.start")
 
-    def _started(self, task: asyncio.Task[None]) -> None:
-        """What the far end sent may be worse than anybody foresaw: the call ends then, and says so."""
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("the connection could not be made", exc_info=error)
-            self._fail(f"the connection could not be made ({type(error).__name__}); the journal has more")
-
-    async def _start(self, remote: sdp.RemoteAudio, codec: sdp.Codec, role: str, our_payload_type: int) -> None:
-        ice, dtls = self._transport(), self._dtls
-        if dtls is None:
-            raise RuntimeError("the peer has not gathered yet")
-        for candidate in remote.candidates[:_MAX_CANDIDATES]:
-            await self._add_candidate(candidate)
-        await ice.addRemoteCandidate(None)
-        # "Lite" has aioice nominate one pair (RFC 8445 8.1.1). Else it nominates each that works, and where there are
-        # several the two ends may settle on different ones: then nobody reads the socket that the far end sends to.
-        await ice.start(RTCIceParameters(usernameFragment=remote.ice_ufrag, password=remote.ice_pwd, iceLite=True))
-        if ice.state != "completed":
+    async def _start(self, path: Path, association: DtlsAssociation, agreement: Agreement) -> None:
+        if not await path.reach(agreement.remote):
             self._fail("no network path to the far end (ICE found no working candidate pair)")
             return
-        set_dtls_role(dtls, role)
-        fingerprints = [RTCDtlsFingerprint(one.algorithm, one.value) for one in remote.fingerprints]
-        await dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
-        if dtls.state != "connected":
+        path.carry(association)
+        if not await association.handshake():
             self._fail("the encryption handshake with the far end failed (DTLS)")
             return
-        self._hand_over(remote, codec, our_payload_type)
-        dtls.on("statechange", self._on_transport_change)
-        ice.on("statechange", self._on_transport_change)
+        self._hand_over(path, association, agreement)
 
-    async def _add_candidate(self, value: str) -> None:
-        """One of the far end's addresses; what cannot be used is skipped, others may work."""
+    def _hand_over(self, path: Path, association: DtlsAssociation, agreement: Agreement) -> None:
+        self._connected = True
+        self._agreement = agreement
+        fd, address = path.media_end()
+        handover = agreement.handover(fd, address, association.keys, self._identity.ssrc, self._identity.cname)
+        if (pair := path.pair) is not None:
+            where = f"{pair.remote[0]}:{pair.remote[1]}"
+            self._tell(Connected(handover, f"{pair.local_type} to {where}, {handover.srtp_profile}, {handover.codec}"))
+
+    def _make_association(self, role: str, fingerprints: Sequence[sdp.Fingerprint]) -> DtlsAssociation:
+        def closed() -> None:
+            if association is self._association:
+                self._fail("the far end closed the audio connection (DTLS)")
+
+        association = DtlsAssociation(self._identity.certificate, role, fingerprints, closed)
+        return association
+
+    # ---- restart
+
+    async def _finish_restart(self, restart: Restart, agreement: Agreement) -> None:
         try:
-            candidate = candidate_from_sdp(value)
-            if candidate.port not in _PORTS:  # sending there would make asyncio close our own socket
-                raise ValueError("port")
-            if candidate.component == 1 and candidate.protocol.lower() == "udp":
-                await self._transport().addRemoteCandidate(candidate)
-        except (ValueError, AssertionError, IndexError):
-            logger.info("ignoring a malformed candidate of the far end")
+            await restart.connect(agreement.remote)
+        except RestartError as error:
+            if restart is self._restart:
+                self._lose_restart(str(error))
+            return
+        if restart is self._restart:
+            self._restart = None
+            self._adopt(restart, agreement)
 
-    def _hand_over(self, remote: sdp.RemoteAudio, codec: sdp.Codec, our_payload_type: int) -> None:
-        ice, dtls = self._transport(), self._dtls
-        if dtls is None:
-            raise RuntimeError("the peer has not gathered yet")
-        self._pair = pair = SelectedPair(ice)
-        sock = pair.socket()
-        if sock is None:
-            self._relay = RelayBridge(pair)
-            fd, address = self._relay.media_socket.fileno(), None
+    def _adopt(self, restart: Restart, agreement: Agreement) -> None:
+        """The new path takes the old one's place; what still comes to the old one is passed on for a while."""
+        old, former = self._path, self._association
+        self._path, self._association, self._expired = restart.path, restart.association, False
+        self._hand_over(restart.path, restart.association, agreement)
+        if former is restart.association:
+            HelloWatch(restart.path, former, lambda data: self._begin_anew(restart.path, former, agreement, data))
+        if old is not None:
+            old.retire(restart.path)
+            self._retired.append(old)
+            self._run(self._close_retired(old, former if former is not restart.association else None), "peer.retired")
+
+    async def _close_retired(self, path: Path, association: DtlsAssociation | None) -> None:
+        await asyncio.sleep(_OLD_PATH_S)
+        if association is not None:
+            await association.close()
+        await path.close()
+        self._retired.remove(path)
+
+    def _begin_anew(self, path: Path, former: DtlsAssociation, agreement: Agreement, hello: bytes) -> None:
+        """The far end wants another association after all; the former one's keys serve until it stands."""
+        newer = self._make_association("server", agreement.remote.fingerprints)
+        path.carry(newer)
+        newer.feed(hello)
+        self._run(self._replace_association(path, former, newer, agreement), "peer.dtls")
+
+    async def _replace_association(
+        self, path: Path, former: DtlsAssociation, newer: DtlsAssociation, agreement: Agreement
+    ) -> None:
+        if not await newer.handshake():
+            logger.warning("the far end began another encryption handshake and did not finish it")
+            path.carry(former)
+            return
+        self._association = newer
+        self._hand_over(path, newer, agreement)
+        await former.close(quietly=True)
+
+    def _lose_restart(self, text: str) -> None:
+        """It came to nothing; the former path serves on, or was all that the call still waited for."""
+        self._run(self._drop_restart(), "peer.drop")
+        self._tell(RestartFailed(text))
+        self._give_up_expired()
+
+    async def _drop_restart(self) -> None:
+        restart, self._restart = self._restart, None
+        if restart is not None:
+            self._retired.append(restart.path)  # `close` sees to it, should this be cancelled
+            await restart.path.close()
+            self._retired.remove(restart.path)
+
+    # ---- what goes wrong
+
+    def _on_consent(self, path: Path, change: ConsentChange) -> None:
+        if path is not self._path:
+            return
+        if change is ConsentChange.LOST:
+            self._tell(Disturbed(f"the far end has not answered for {CONSENT_LOST_S} s (ICE consent)"))
+        elif change is ConsentChange.BACK:
+            self._tell(Restored())
         else:
-            # Nobody reads between here and the media process: what arrives waits in the socket's buffer.
-            pair.pause_reading()
-            pair.collect_rtp()
-            fd, address = sock.fileno(), pair.remote
-        keys = export_keys(dtls)
-        ptime_ms = _agreed_ptime(self._settings.ptime_ms, remote.longest_packet_ms(codec))
-        limits_kbps = [limit for limit in (self._settings.bandwidth_kbps, remote.bandwidth_kbps) if limit]
-        handover = Handover(
-            fd=fd,
-            remote=address,
-            srtp_profile=keys.profile,
-            tx_key=keys.tx,
-            rx_key=keys.rx,
-            ssrc=self._ssrc,
-            cname=self._cname,
-            payload_type=codec.payload_type,
-            remote_payload_type=our_payload_type,
-            ptime_ms=ptime_ms,
-            fec=self._settings.fec and codec.parameters.get("useinbandfec") == "1",
-            max_bitrate_bps=_max_bitrate(codec, limits_kbps, ptime_ms),
-            codec=codec.name,
-        )
-        where = f"{pair.remote[0]}:{pair.remote[1]}"
-        self._on_event(Connected(handover, f"{pair.local_type} to {where}, {keys.profile}, {codec.name}"))
+            self._expired = True
+            if self._restart is None:
+                self._give_up_expired()
+            else:
+                asyncio.get_running_loop().call_later(RESTART_S, self._give_up_expired)
 
-    def _on_transport_change(self) -> None:
-        ice_state = self._ice.state if self._ice else "closed"
-        dtls_state = self._dtls.state if self._dtls else "closed"
-        if ice_state in {"failed", "closed"}:
+    def _give_up_expired(self) -> None:
+        if self._expired:
             self._fail("the network path to the far end was lost (ICE consent expired)")
-        elif dtls_state in {"failed", "closed"}:
-            self._fail("the far end closed the audio connection (DTLS)")
+
+    def _run(self, work: Coroutine[Any, Any, None], name: str, on_error: Callable[[str], None] | None = None) -> None:
+        """What the far end sent may be worse than anybody foresaw: the call ends then, or `on_error` is told."""
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("the connection could not be made", exc_info=error)
+                text = f"the connection could not be made ({type(error).__name__}); the journal has more"
+                (on_error or self._fail)(text)
+
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(done)
+
+    def _tell(self, event: PeerEvent) -> None:
+        if not self._failed:
+            self._on_event(event)
 
     def _fail(self, text: str) -> None:
-        if not self._failed:
-            self._failed = True
-            self._on_event(Failed(text, was_connected=self._pair is not None))
-
-
-def _agreed_ptime(ours_ms: int, maximum_ms: int | None) -> int:
-    """The longest packet time that codecs have and neither side forbids."""
-    limit = min(ours_ms, maximum_ms or ours_ms)
-    return next((ptime for ptime in _VALID_PTIMES_MS if ptime <= limit), 10)
-
-
-def _max_bitrate(codec: sdp.Codec, limits_kbps: list[int], ptime_ms: int) -> int | None:
-    """RFC 7587 6.1 `maxaveragebitrate` and what `b=AS` leaves for the codec, kept within what Opus can do."""
-    overhead_bps = _OVERHEAD_BYTES * 8 * 1000 // ptime_ms
-    limits_bps = [limit * 1000 - overhead_bps for limit in limits_kbps]
-    text = codec.parameters.get("maxaveragebitrate", "")
-    if text.isascii() and text.isdigit() and len(text) < 8:
-        limits_bps.append(int(text))
-    return min(max(min(limits_bps), 6000), 510_000) if limits_bps else None
+        self._tell(Failed(text, was_connected=self._connected))
+        self._failed = True

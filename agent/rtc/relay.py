@@ -23,9 +23,10 @@ class RelayBridge:
         for end in (self._ours, self.media_socket):
             end.setblocking(False)
         self._loop.add_reader(self._ours.fileno(), self._forward_out)
-        pair.tap_rtp(self._forward_in)
+        pair.tap_rtp(self.pass_on)
 
-    def _forward_in(self, data: bytes) -> None:
+    def pass_on(self, data: bytes) -> None:
+        """Hand a packet of the far end to the media process."""
         with contextlib.suppress(BlockingIOError, ConnectionError):
             self._ours.send(data)
 

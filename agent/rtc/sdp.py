@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from agent.rtc.codecs import CODECS, STATIC, TELEPHONE_EVENT, Codec, offered, written
+
 _PROFILES = {"UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVP"}
 MIRRORED = {  # RFC 3264 6.1: the direction that an answer may have, by that of the offer
     "sendrecv": "sendrecv",
@@ -18,43 +20,13 @@ MIRRORED = {  # RFC 3264 6.1: the direction that an answer may have, by that of 
     "recvonly": "sendonly",
     "inactive": "inactive",
 }
+_SENDING = {"sendrecv", "sendonly"}
 _MAX_ICE_CHARS = 256  # RFC 8839 5.4, of ice-ufrag and ice-pwd
 _MAX_SDP_CHARS = 64 * 1024  # a browser's audio SDP is 3 KiB; what is larger is not one
 
 
 class SdpError(ValueError):
     """A session description that cannot be used. `str()` is one sentence that names the part, never the text."""
-
-
-@dataclass(frozen=True)
-class Codec:
-    """One payload type: `a=rtpmap` with its `a=fmtp` parameters, names in lower case."""
-
-    payload_type: int
-    name: str
-    clock_rate_hz: int
-    channels: int = 1
-    parameters: dict[str, str] = field(default_factory=dict)
-
-
-# What we can speak, by name, with the payload types that we offer: of Opus the one that Chrome offers and gateways have
-# seen most, of the others those of RFC 3551 table 4.
-CODECS = {
-    codec.name: codec
-    for codec in (
-        Codec(111, "opus", 48000, 2),
-        Codec(9, "g722", 8000),  # it samples at 16 kHz: RFC 3551 4.5.2
-        Codec(0, "pcmu", 8000),
-        Codec(8, "pcma", 8000),
-    )
-}
-_STATIC = {codec.payload_type: codec for codec in CODECS.values() if codec.payload_type < 96}
-_DEFAULT_CODECS = ("opus", "pcmu", "pcma")  # a gateway without Opus is still understood
-
-
-def offered(names: Sequence[str] = _DEFAULT_CODECS) -> tuple[Codec, ...]:
-    """The codecs of these names, as we offer them."""
-    return tuple(CODECS[name] for name in names)
 
 
 @dataclass(frozen=True)
@@ -93,6 +65,7 @@ class RemoteAudio:
     ptime_ms: int | None = None
     maxptime_ms: int | None = None
     bandwidth_kbps: int | None = None  # b=AS, of what we send
+    candidates_end: bool = False  # `candidates` are all there will be
     others_before: tuple[OtherMedia, ...] = ()
     others_after: tuple[OtherMedia, ...] = ()
 
@@ -102,9 +75,15 @@ class RemoteAudio:
             ours = CODECS.get(codec.name) if codec.name in allowed else None
             if ours and codec.clock_rate_hz == ours.clock_rate_hz and codec.channels <= ours.channels:
                 return codec
-        theirs = ", ".join(sorted({codec.name for codec in self.codecs})) or "nothing"
-        names = ", ".join(map(_written, allowed))
+        theirs = ", ".join(sorted({codec.name for codec in self.codecs} - {TELEPHONE_EVENT})) or "nothing"
+        names = ", ".join(map(written, allowed))
         raise SdpError(f"m=audio: the far end speaks {theirs}, and none of {names}; allow one of them at the gateway")
+
+    def telephone_event(self, codec: Codec) -> Codec | None:
+        """The far end's telephone-event beside `codec`: one of another clock rate would tell wrong durations
+        (RFC 4733 2.1)."""
+        events = (one for one in self.codecs if one.name == TELEPHONE_EVENT)
+        return next((one for one in events if one.clock_rate_hz == codec.clock_rate_hz), None)
 
     def longest_packet_ms(self, codec: Codec) -> int | None:
         """The longest packet the far end takes; FreeSWITCH says so in the codec's fmtp."""
@@ -126,8 +105,11 @@ class LocalAudio:
     ssrc: int
     cname: str
     codecs: tuple[Codec, ...] = offered()
+    version: int = 1  # of the description, in o= (RFC 8866 5.2)
+    trickle: bool = False  # the candidates follow by themselves (RFC 8840 4.1)
     ptime_ms: int = 20
     fec: bool = True
+    stereo: bool = False
     bandwidth_kbps: int | None = None  # b=AS, of what we are sent
     mid: str | None = "0"
     bundle: bool = True
@@ -138,12 +120,13 @@ class LocalAudio:
 
 
 def write(local: LocalAudio) -> str:
-    """A complete description: all candidates inside and `a=end-of-candidates` (no trickle)."""
-    host, port = _default_address(local.candidates)
+    """A description with all candidates and `a=end-of-candidates`, or one without any that announces trickle."""
+    candidates = () if local.trickle else local.candidates
+    host, port = _default_address(candidates)
     family = "IP6" if ":" in host else "IP4"
     lines = [
         "v=0",
-        f"o=- {local.session_id} 1 IN IP4 127.0.0.1",
+        f"o=- {local.session_id} {local.version} IN IP4 127.0.0.1",
         "s=-",
         "t=0 0",
     ]
@@ -161,15 +144,17 @@ def write(local: LocalAudio) -> str:
     ]
     if local.mid is not None:
         lines.append(f"a=mid:{local.mid}")
+    if local.direction in _SENDING:
+        lines.append(f"a=msid:{local.cname} audio")
     lines += [
-        f"a=msid:{local.cname} audio",
         f"a=ssrc:{local.ssrc} cname:{local.cname}",
         f"a=ice-ufrag:{local.ice_ufrag}",
         f"a=ice-pwd:{local.ice_pwd}",
         f"a=fingerprint:{local.fingerprint.algorithm} {local.fingerprint.value}",
         f"a=setup:{local.setup}",
-        *(f"a=candidate:{candidate}" for candidate in local.candidates),
-        "a=end-of-candidates",
+        *(["a=ice-options:trickle"] if local.trickle else []),
+        *(f"a=candidate:{candidate}" for candidate in candidates),
+        *([] if local.trickle else ["a=end-of-candidates"]),
     ]
     lines += _refusals(local.refused_after)
     return "\r\n".join(lines) + "\r\n"
@@ -215,14 +200,11 @@ def _formats(local: LocalAudio) -> list[str]:
     lines = []
     for codec in local.codecs:
         channels = f"/{codec.channels}" if codec.channels > 1 else ""
-        lines.append(f"a=rtpmap:{codec.payload_type} {_written(codec.name)}/{codec.clock_rate_hz}{channels}")
+        lines.append(f"a=rtpmap:{codec.payload_type} {written(codec.name)}/{codec.clock_rate_hz}{channels}")
         if codec.name == "opus":
-            lines.append(f"a=fmtp:{codec.payload_type} minptime=10;useinbandfec={int(local.fec)}")
+            stereo = ";stereo=1;sprop-stereo=1" if local.stereo else ""
+            lines.append(f"a=fmtp:{codec.payload_type} minptime=10;useinbandfec={int(local.fec)}{stereo}")
     return lines
-
-
-def _written(name: str) -> str:
-    return name if name == "opus" else name.upper()
 
 
 def _refusals(others: tuple[OtherMedia, ...]) -> list[str]:
@@ -289,6 +271,7 @@ def _parse_audio(media: list[str], own: dict[str, list[str]], session: dict[str,
         setup=(first("setup") or "").lower(),
         mid=mid,
         bundle=any(mid in group.split()[1:] for group in session.get("group", ()) if group.startswith("BUNDLE")),
+        candidates_end="end-of-candidates" in own or "end-of-candidates" in session,
         ice_lite="ice-lite" in session or "ice-lite" in own,
         direction=next((name for name in (*own, *session) if name in MIRRORED), "sendrecv"),
         ptime_ms=_positive(own, "ptime"),
@@ -306,8 +289,8 @@ def _codecs(formats: list[str], own: dict[str, list[str]]) -> tuple[Codec, ...]:
             continue
         payload_type = int(text)
         if payload_type not in rtpmap:
-            if payload_type in _STATIC:
-                codecs.append(_STATIC[payload_type])
+            if payload_type in STATIC:
+                codecs.append(STATIC[payload_type])
             continue
         match = re.fullmatch(r"([A-Za-z0-9._-]+)/(\d{1,6})(?:/(\d{1,2}))?", rtpmap[payload_type].strip(), re.ASCII)
         if match is None or payload_type > 127:

@@ -50,3 +50,10 @@ class AudioConfig(SettingsModel):
         default=20, ge=0, le=500, description="Sound kept waiting for late packets, in milliseconds: this is delay."
     )
     opus: OpusConfig = Field(default=OpusConfig(), description="How Opus is encoded.")
+    tones: Literal["etsi", "us"] = Field(
+        default="etsi", description="Ringback, busy and error tones as in Europe (ETSI TR 101 041) or North America."
+    )
+    detect_dtmf: bool = Field(
+        default=False,
+        description="Listen for DTMF tones in the far end's sound, for gateways that do not signal digits.",
+    )

@@ -1,12 +1,16 @@
 """What every settings model shares: strict, frozen, no unknown keys, and no value in any error text."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+# Pydantic's way of telling the forms of a value apart: it puts tags into its paths, the file has no such keys. All of
+# ours begin so.
+TAG_MARK = "#"
 MAX_JSON_DEPTH = 16  # deeper is a mistake, and would overflow the stack of whoever encodes it
 
 
@@ -36,6 +40,8 @@ class SettingsModel(BaseModel):
         hide_input_in_errors=True,
         defer_build=True,
     )
+    # Keys that one may look for in this table, each with the reason why they are not here.
+    elsewhere: ClassVar[Mapping[str, str]] = {}
 
 
 class SeedModel(SettingsModel):

@@ -12,8 +12,7 @@ Gpio = Annotated[int, Field(ge=2, le=27)]
 _FIXED_PULL_UP = (2, 3)  # 1.8 kOhm to 3.3 V on every Raspberry Pi board, for I2C
 
 ButtonVerb = Literal["hangup", "answer", "mute"]
-# Pydantic's way of telling the forms apart; it puts them into its paths, the file has no such keys.
-ACTION_TAGS = _CALL_TAG, _VERB_TAG = "#call", "#verb"
+_CALL_TAG, _VERB_TAG = "#call", "#verb"
 EXPECTED_ACTION = '{ target = "name of a target" }, "hangup", "answer" or "mute"'
 
 

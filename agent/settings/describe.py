@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 
 from agent.settings.base import Hint, SettingsModel
+from agent.settings.toml_text import value_text
 
 _WORD_BY_TYPE: dict[Any, str] = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 
@@ -26,10 +27,13 @@ class Node:
     @property
     def model(self) -> type[SettingsModel] | None:
         """The table at this place, if it is one of ours; of several forms the first that is a table."""
-        for form in self.forms():
-            if isinstance(form.annotation, type) and issubclass(form.annotation, SettingsModel):
-                return form.annotation
-        return None
+        return next(iter(self.models), None)
+
+    @property
+    def models(self) -> list[type[SettingsModel]]:
+        """The tables that are possible at this place."""
+        kinds = [form.annotation for form in self.forms()]
+        return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, SettingsModel)]
 
     def forms(self) -> list["Node"]:
         """The alternatives of a union without None, else this node alone; `Annotated` is taken apart."""
@@ -56,9 +60,10 @@ class Node:
                 return Node(args[1])
             if origin is list:
                 return Node(args[0])
-        if self.model is not None and str(part) in self.model.model_fields:
-            field = self.model.model_fields[str(part)]
-            return Node(field.annotation, tuple(field.metadata))
+        for model in self.models:
+            if str(part) in model.model_fields:
+                field = model.model_fields[str(part)]
+                return Node(field.annotation, tuple(field.metadata))
         return None
 
 
@@ -87,7 +92,7 @@ def literals(node: Node) -> list[str]:
 def _form_text(form: Node) -> str:
     origin, args = get_origin(form.annotation), get_args(form.annotation)
     if origin is Literal:
-        return _one_of(f'"{value}"' if isinstance(value, str) else str(value) for value in args)
+        return _one_of(value_text(value) for value in args)
     if origin is list:
         model = Node(args[0]).model
         return f"list of tables {_keys_text(model)}" if model else f"list of {type_text(Node(args[0]))}"

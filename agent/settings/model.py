@@ -8,8 +8,10 @@ from agent.settings.audio import AudioConfig
 from agent.settings.base import Hint, Name, PlainText, SettingsModel
 from agent.settings.buttons import BoardConfig, ButtonConfig, LampConfig
 from agent.settings.call_options import CallOptions
+from agent.settings.incoming import IncomingConfig
 from agent.settings.line import LineConfig
 from agent.settings.mqtt import MqttConfig
+from agent.settings.retry_limit import RetryLimitConfig
 from agent.settings.service import ServiceConfig
 
 DEVICE_ID_HINT = 'a short name of a-z, 0-9, "_" and "-"'
@@ -40,6 +42,10 @@ class Config(SettingsModel):
     call_defaults: CallOptions = Field(default=CallOptions(), description="Options of every call from this device.")
     targets: dict[Name, TargetConfig] = Field(
         default_factory=dict, description="Destinations, each under a name of yours."
+    )
+    incoming: IncomingConfig = Field(default=IncomingConfig(), description="Calls from outside.")
+    retry_limit: RetryLimitConfig = Field(
+        default=RetryLimitConfig(), description="How often calls with the same `retryBucketId` may be placed."
     )
     buttons: dict[Name, ButtonConfig] = Field(default_factory=dict, description="Buttons, each under a name of yours.")
     lamps: dict[Name, LampConfig] = Field(default_factory=dict, description="Lamps, each under a name of yours.")

@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agent.settings.base import KeyedError, Name, SeedModel, SettingsModel, names_by_snake
-from agent.settings.buttons import ACTION_TAGS
+from agent.settings.base import TAG_MARK, KeyedError, Name, SeedModel, SettingsModel, names_by_snake, snake_case
 from agent.settings.describe import Node, literals, type_text
 from agent.settings.toml_text import key_text
 
@@ -109,7 +108,7 @@ def _parts(loc: Sequence[object], model: type[SettingsModel]) -> list[object]:
     parts: list[object] = []
     tag_follows = False
     for part in loc:
-        if tag_follows and part in ACTION_TAGS:
+        if tag_follows and str(part).startswith(TAG_MARK):
             tag_follows = False
             continue
         parts.append(part)
@@ -134,10 +133,13 @@ def _unknown_key(path: str, parts: Sequence[object], model: type[SettingsModel])
     key = str(parts[-1])
     owner = Node.root(model).descend(parts[:-1])
     names: list[str] = []
-    if owner is not None and owner.model is not None:
-        names = list(owner.model.model_fields)
-        if issubclass(owner.model, SeedModel):
-            twin = names_by_snake(owner.model).get(key)
+    for model_here in owner.models if owner is not None else ():
+        names += model_here.model_fields
+        reasons = {snake_case(name): reason for name, reason in model_here.elsewhere.items()}
+        if snake_case(key) in reasons:
+            return Problem(path, f"not an option here: {reasons[snake_case(key)]}")
+        if issubclass(model_here, SeedModel):
+            twin = names_by_snake(model_here).get(key)
             if twin is not None:
                 return Problem(path, f"given twice: it is the same as {twin}")
     near = nearest(key, names)

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from agent.settings.audio import AUTO_PROFILE
+from agent.settings.base import snake_case
+from agent.settings.call_options import NOTHING_TO_DO
 from agent.settings.destination import EXPECTED
 from agent.settings.line import line_problems
 from agent.settings.problems import Problem, nearest, path_text
@@ -15,7 +17,7 @@ from agent.settings.problems import Problem, nearest, path_text
 
 def rule_problems(raw: Mapping[str, Any], profiles: Collection[str] = ()) -> list[Problem]:
     """Every broken rule between tables of the parsed file `raw`. `profiles` are the sound profiles, if known."""
-    return [*_lines(raw), *_targets(raw), *_buttons(raw), *_pins(raw), *_profile(raw, profiles)]
+    return [*_lines(raw), *_targets(raw), *_directions(raw), *_buttons(raw), *_pins(raw), *_profile(raw, profiles)]
 
 
 def _table(value: object) -> Mapping[str, Any]:
@@ -46,6 +48,25 @@ def _targets(raw: Mapping[str, Any]) -> Iterator[Problem]:
             yield _unknown(["targets", name, "line"], "line", line, lines)
         elif not has_default and _destination(target) is None and "anonymous_login" not in _table(lines[line]):
             yield Problem(path_text(["targets", name, "destinationNumber"]), "missing", expected=EXPECTED)
+
+
+def _directions(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """A call that sends nothing must ask to listen; targets inherit either from `call_defaults`."""
+    defaults = _by_snake(_table(raw.get("call_defaults")))
+    if _is_without_audio(defaults):
+        yield Problem("call_defaults.audio", NOTHING_TO_DO)
+        return
+    for name, target in _tables(raw, "targets"):
+        if _is_without_audio({**defaults, **_by_snake(target)}):
+            yield Problem(path_text(["targets", name, "audio"]), NOTHING_TO_DO)
+
+
+def _by_snake(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {snake_case(str(name)): value for name, value in options.items()}
+
+
+def _is_without_audio(options: Mapping[str, Any]) -> bool:
+    return options.get("audio") is False and options.get("receive_only_audio", False) is False
 
 
 def _destination(options: Mapping[str, Any]) -> object:

@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from agent.settings.base import SettingsModel
-from agent.settings.call_options import LATER, CallOptions
+from agent.settings.call_options import CallOptions
+from agent.settings.constraints import LATER, AudioConstraints
 from agent.settings.describe import Node, hint_of, type_text
 from agent.settings.model import Config
 from agent.settings.toml_text import value_text
@@ -47,6 +48,24 @@ Passwords and tokens (type *secret*) are given in one of these forms:
 | `"text"` | the config itself, accepted only while its mode is 0600 or 0400 |
 
 They are masked in every output and never part of a message.
+
+## Login tokens
+A Telnyx login token is good for a day. One of these forms of `login_token` fetches fresh ones while the daemon runs,
+when three quarters of the lifetime are over, and logs in again without dropping a call. What goes wrong is told by MQTT
+and in the log at once, hours before the line would go down.
+
+| form | where tokens come from |
+| --- | --- |
+| `{ file = "/path", watch = true }` | a file with mode 0600 or 0400, read again whenever it changes |
+| `{ command = ["program", "argument"] }` | what a program prints; it is started without a shell |
+| `{ url = "https://..." }` | your backend's answer to GET |
+
+An `url` may come with `bearer` (a secret), `client_cert` and `client_key` (PEM files) and `ca_file` (the certificates
+to trust instead of the system's). Every source gives the token as plain text, `{"token": "..."}` or `{"data": "..."}`.
+
+## Call options
+[call-options.md](call-options.md) compares every option with what Telnyx's JS SDK does with it, and says why some of
+the SDK's are not here.
 """
 
 
@@ -96,7 +115,7 @@ def _tables(heading: str, model: type[SettingsModel]) -> Iterator[str]:
 def _row(name: str, field: FieldInfo, model: type[SettingsModel]) -> str:
     kind = type_text(Node(field.annotation, tuple(field.metadata)))
     meaning = field.description or ""
-    if issubclass(model, CallOptions) and name in LATER:
+    if model is AudioConstraints and name in LATER:
         meaning += f" *Accepted, but: {LATER[name]}.*"
     return f"| `{name}` | {_cell(kind)} | {_default(field)} | {_cell(meaning)} |"
 

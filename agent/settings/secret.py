@@ -141,6 +141,14 @@ def _file(name: str, source: Source) -> str:
         raise ValueError(f"no such file: {path}") from None
 
 
+def read_private_file(path: Path) -> str:
+    """The text of a file that only its owner may read. Raises `ValueError` with a sentence for the owner."""
+    try:
+        return _contents(path, private=True)
+    except FileNotFoundError:
+        raise ValueError(f"no such file: {path}") from None
+
+
 def _contents(path: Path, *, private: bool) -> str:
     """The file's text. Raises `FileNotFoundError`, and `ValueError` with a sentence for all else."""
     try:

@@ -12,7 +12,11 @@ from agent.settings.line import KNOWN_REGIONS, LineConfig
 from agent.settings.model import Config
 from agent.settings.problems import path_text
 from agent.settings.secret import MASK
+from agent.settings.token_source import TokenUrl
 from agent.settings.toml_text import toml_text
+
+# Fields of a line that FreeSWITCH has no use for (verto.md).
+_TELNYX_ONLY = frozenset({"pushWhenActive", "earlySdpAnswer", "rtcIp", "rtcPort", "skipLastVoiceSdkId", "callReports"})
 
 
 def masked(config: Config) -> str:
@@ -25,7 +29,7 @@ def masked(config: Config) -> str:
 
 def notes(config: Config) -> list[str]:
     """What the owner should know about a config that is correct, one sentence each with its path."""
-    return [*_later(config), *_lines(config), *_targets(config), *_mqtt(config)]
+    return [*_options(config), *_lines(config), *_targets(config), *_mqtt(config)]
 
 
 def _plain(value: Any) -> Any:
@@ -51,12 +55,27 @@ def _option_tables(config: Config) -> Iterator[tuple[str, CallOptions]]:
         yield path_text(["targets", name]), target
 
 
-def _later(config: Config) -> Iterator[str]:
+def _options(config: Config) -> Iterator[str]:
     for path, options in _option_tables(config):
         for name, sentence in options.later().items():
             yield f"{path}.{name}: {sentence}"
         if options.id is not None:
             yield f"{path}.id: every call gets this same id; gateways refuse a second call at the same time"
+    for name, target in config.targets.items():
+        yield from _merged(path_text(["targets", name]), CallOptions.merged(config.call_defaults, target), config, name)
+
+
+def _merged(path: str, options: CallOptions, config: Config, target: str) -> Iterator[str]:
+    """What is worth knowing about all options of a target together."""
+    if options.receiveOnlyAudio and not options.receive_only:
+        yield f"{path}.receiveOnlyAudio: not used, only a call with audio = false only listens"
+    if options.debugOutput is not None and not options.debug:
+        yield f"{path}.debugOutput: not used, only debug = true records a timeline"
+    servers = options.iceServers
+    if servers is None:
+        servers = config.lines[config.line_of(target)].ice_servers
+    if options.forceRelayCandidate and not any(url.startswith("turn") for server in servers for url in server.urls):
+        yield f"{path}.forceRelayCandidate: no TURN server in iceServers, so no call will have audio"
 
 
 def _lines(config: Config) -> Iterator[str]:
@@ -67,7 +86,17 @@ def _lines(config: Config) -> Iterator[str]:
             yield f"{path}: no target uses it, it only takes incoming calls"
         if line.dialect == "verto":
             yield f"{path}: FreeSWITCH takes no trickled ICE candidates and ignores customHeaders"
+            yield from (
+                f"{path}.{key}: not used, only Telnyx knows it" for key in sorted(_TELNYX_ONLY & line.model_fields_set)
+            )
         yield from _region(path, line)
+        yield from _token(path, line)
+
+
+def _token(path: str, line: LineConfig) -> Iterator[str]:
+    source = line.token_source
+    if isinstance(source, TokenUrl) and source.bearer is None and source.client_cert is None:
+        yield f"{path}.login_token: without bearer and client_cert anyone who knows the address gets a token"
 
 
 def _region(path: str, line: LineConfig) -> Iterator[str]:

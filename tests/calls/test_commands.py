@@ -16,7 +16,9 @@ from agent.calls.commands import (
     DtmfCommand,
     HangupCommand,
     HoldCommand,
+    MessageCommand,
     MuteCommand,
+    TransferCommand,
     parse_command,
 )
 
@@ -52,14 +54,34 @@ def test_hold_takes_the_same_words_and_toggles_without_one() -> None:
     assert parse_command("hold", b"") == HoldCommand(held=None)
 
 
-def test_digits_may_come_bare() -> None:
-    assert parse_command("dtmf", b"12#") == DtmfCommand(digits="12#")
+def test_digits_may_come_bare_or_with_the_way_they_are_sent() -> None:
+    assert parse_command("dtmf", b"12#") == DtmfCommand(digits="12#", method=None)
+    assert parse_command("dtmf", b'{"digits": "1", "method": "rfc4733"}') == DtmfCommand(digits="1", method="rfc4733")
+    assert parse_command("dtmf", {"digits": "1", "method": None}) == DtmfCommand(digits="1")
+
+
+def test_a_message_is_text_for_the_far_end_or_for_somebody_named() -> None:
+    assert parse_command("message", "Die Tür ist offen") == MessageCommand(text="Die Tür ist offen")
+    assert parse_command("message", b'say "open"') == MessageCommand(text='say "open"')
+    assert parse_command("message", b'"open"') == MessageCommand(text="open")
+    assert parse_command("message", b'{"text": "hi", "to": "bob"}') == MessageCommand(text="hi", to="bob")
+
+
+def test_a_transfer_names_where_to() -> None:
+    assert parse_command("transfer", b"1001") == TransferCommand(destination="1001")
+    assert parse_command("transfer", b'{"destination": "+123", "transaction": "t"}') == TransferCommand(
+        destination="+123", transaction="t"
+    )
 
 
 @pytest.mark.parametrize(
     ("verb", "payload", "message"),
     [
-        ("cal", b"", "unknown command 'cal': expected one of call, hangup, answer, dtmf, mute, hold"),
+        (
+            "cal",
+            b"",
+            "'cal': expected one of call, hangup, answer, dtmf, mute, hold, message, transfer",
+        ),
         ("call", b"", "expected either target"),
         ("call", b'{"target": "a", "destinationNumber": "+1"}', "expected either target"),
         (
@@ -85,6 +107,12 @@ def test_digits_may_come_bare() -> None:
         ("call", b"x" * 20000, "at most 16384 are read"),
         ("call", b'{"verb": "hangup"}', "the verb belongs in the topic"),
         ("call", b'{"a":' * 3000, "not valid JSON"),
+        ("dtmf", b'{"digits": "1", "method": "sms"}', 'method: expected "info", "rfc4733" or nothing'),
+        ("message", b"", "text: missing, expected text of 1 to 1000 characters"),
+        ("message", b"x" * 1001, "text: expected text of 1 to 1000 characters"),
+        ("message", b'{"text": "x", "to": 7}', "to: expected text such as +12345678900, or nothing"),
+        ("transfer", b"", "destination: missing, expected text such as +12345678900"),
+        ("transfer", b'{"destination": "1", "to": "x"}', "to: unknown field, expected one of destination, transaction"),
     ],
 )
 def test_what_is_wrong_gets_one_sentence_that_names_it(verb: str, payload: bytes, message: str) -> None:
@@ -102,6 +130,7 @@ def test_no_payload_raises_anything_else(verb: str, payload: bytes | str) -> Non
         assert str(error)
 
 
+_FIELDS = ["target", "digits", "method", "muted", "held", "options", "text", "to", "destination", "x"]
 _JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3)
 )
@@ -109,7 +138,10 @@ _JSON = st.recursive(
 
 @given(
     st.sampled_from(VERBS),
-    st.dictionaries(st.sampled_from(["target", "digits", "muted", "held", "options", "x"]), _JSON),
+    st.dictionaries(
+        st.sampled_from(["target", "digits", "method", "muted", "held", "options", "text", "to", "destination", "x"]),
+        _JSON,
+    ),
 )
 def test_no_json_object_raises_anything_else(verb: str, fields: dict[str, object]) -> None:
     try:

@@ -31,6 +31,7 @@ login_token = { env = "TOKEN" }
 [targets.reception]
 destinationNumber = "+12345678900"
 useStereo = true
+audio = { echoCancellation = true }
 """
 
 
@@ -74,8 +75,8 @@ def test_check_says_that_a_config_is_good_and_what_comes_later(tmp_path: Path) -
     result = invoke(check, file, env={"TOKEN": "very-secret"})
     assert result.exit_code == 0
     assert f"{file}: good" in result.output
-    assert "useStereo" in result.output
-    assert "stereo comes later" in result.output
+    assert "targets.reception.audio.echoCancellation: the echo canceller comes later" in result.output
+    assert "useStereo" not in result.output
 
 
 def test_check_shows_the_effective_config_without_its_secrets(tmp_path: Path) -> None:

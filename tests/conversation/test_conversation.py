@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -15,25 +15,40 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.calls.call import Call, Party
+from agent.calls.codes import Code
 from agent.calls.reasons import Cause, EndReason
 from agent.calls.state import CallState, Direction, may_advance
-from agent.conversation.conversation import Conversation, _Hold
+from agent.conversation.conversation import Conversation
 from agent.conversation.dialing import DialSettings
+from agent.conversation.events import Held
 from agent.gateway.dialog import DialogParams
 from agent.gateway.errors import GatewayError, GatewayRefused, GatewayTimeout, LineDown
 from agent.gateway.events import (
     CallsGone,
+    CallsReattached,
     LineChanged,
     LineState,
     RemoteAnswer,
     RemoteAttach,
     RemoteBye,
+    RemoteCandidate,
     RemoteMedia,
     RemoteRinging,
 )
 from agent.media.control import MediaError
 from agent.media.messages import AudioSetup, Datagram, MediaDied, MediaReady, MediaStats, OpusSetup, StatsReport
-from agent.rtc.peer import Connected, Failed, Handover, NoPath, PeerSettings
+from agent.rtc.peer import (
+    CandidatesEnd,
+    Connected,
+    Disturbed,
+    Failed,
+    Handover,
+    LocalCandidate,
+    NoPath,
+    PeerSettings,
+    RestartFailed,
+    Restored,
+)
 from agent.rtc.sdp import SdpError
 
 ID = "call-1"
@@ -66,6 +81,7 @@ class World:
     connect: Any = ""
     hold: Any = ""
     attach: Any = ""
+    update: Any = ""
     line_state: LineState = LineState.READY
     live: set[str] = field(default_factory=set)  # what the gateway takes for a call
     invited: int = 0
@@ -74,6 +90,9 @@ class World:
     peer_closed: bool = False
     hurried: int = 0
     attached: int = 0
+    updated: int = 0
+    sent: list[str] = field(default_factory=list)  # of what was sent, what matters the order of
+    tones: list[str | None] = field(default_factory=list)
     muted: bool = False  # as the media process was told, like `deaf`
     deaf: bool = False
 
@@ -101,7 +120,8 @@ class FakeLine:
     def hurry(self) -> None:
         self._world.hurried += 1
 
-    async def invite(self, call_id: str, sdp: str, params: DialogParams) -> None:
+    async def invite(self, call_id: str, sdp: str, params: DialogParams, *, trickle: bool = False) -> None:
+        self._world.sent.append("invite")
         if self.state is not LineState.READY:
             raise LineDown("line lab is not ready")
         self._world.live.add(call_id)
@@ -112,13 +132,26 @@ class FakeLine:
             self._world.live.discard(call_id)
             raise
 
-    async def answer(self, call_id: str, sdp: str, params: DialogParams) -> None:
+    async def answer(self, call_id: str, sdp: str, params: DialogParams, *, trickle: bool = False) -> None:
+        self._world.sent.append("answer")
         await outcome(self._world.answer)
+
+    async def candidate(self, call_id: str, candidate: LocalCandidate, params: DialogParams) -> None:
+        self._world.sent.append(candidate.candidate)
+
+    async def end_of_candidates(self, call_id: str, params: DialogParams) -> None:
+        self._world.sent.append("end")
+
+    async def update_media(self, call_id: str, sdp: str, params: DialogParams, *, trickle: bool = False) -> str:
+        self._world.updated += 1
+        self._world.sent.append(f"update {sdp}")
+        await outcome(self._world.update)
+        return "v=0"
 
     async def info(self, call_id: str, dtmf: str, params: DialogParams) -> None:
         """Not of interest here."""
 
-    async def attach(self, call_id: str, sdp: str, params: DialogParams) -> None:
+    async def attach(self, call_id: str, sdp: str, params: DialogParams, *, trickle: bool = False) -> None:
         await outcome(self._world.attach)
         self._world.attached += 1
 
@@ -142,6 +175,9 @@ class FakeMedia:
 
     async def connect(self, transport: object, fd: int) -> None:
         await outcome(self._world.connect)
+
+    async def play_tone(self, name: str | None) -> None:
+        self._world.tones.append(name)
 
     async def set_muted(self, muted: bool) -> None:
         self._world.muted = muted
@@ -170,6 +206,17 @@ class FakePeer:
         self._gathered = True
         return "v=0"
 
+    async def restart(self) -> str:
+        await outcome(self._world.offer)
+        return "restart"
+
+    async def accept_restart(self, text: str) -> None:
+        if isinstance(self._world.accept, BaseException):
+            raise self._world.accept
+
+    async def add_candidate(self, candidate: str) -> None:
+        self._world.sent.append(f"theirs {candidate}")
+
     async def accept_answer(self, text: str) -> None:
         if not self._gathered:
             raise RuntimeError("the peer has not gathered yet")
@@ -188,27 +235,36 @@ class FakePeer:
 class Run:
     """A running conversation and the states it went through."""
 
-    def __init__(self, world: World, direction: Direction, **call: Any) -> None:
+    def __init__(
+        self, world: World, direction: Direction, dial: DialSettings = DIAL, away_s: float | None = None, **call: Any
+    ) -> None:
         self.world = world
         self.states: list[CallState] = []
+        self.warnings: list[tuple[Code, bool]] = []
         self.call = Call(ID, direction, "lab", Party(), asyncio.get_running_loop().time(), **call)
         if direction is Direction.INBOUND:
             world.live.add(ID)
         self.conversation = Conversation(
             self.call,
-            DIAL,
+            dial,
             FakeLine(world),  # type: ignore[arg-type]
             FakeMedia(world),  # type: ignore[arg-type]
-            self._on_change,
+            self,
             offer="v=0" if direction is Direction.INBOUND else None,
+            away_s=away_s,
         )
         self.conversation._media._peer = FakePeer(world)  # type: ignore[assignment]
         self.conversation._media._new_peer = lambda: FakePeer(world)  # type: ignore[method-assign,assignment,return-value]
         self.task = asyncio.create_task(self.conversation.run())
 
-    def _on_change(self, conversation: Conversation) -> None:
+    def changed(self, conversation: Conversation) -> None:
         if not self.states or self.states[-1] is not conversation.call.state:
             self.states.append(conversation.call.state)
+
+    def counted(self, conversation: Conversation) -> None: ...
+
+    def warned(self, conversation: Conversation, code: Code, text: str, *, cleared: bool = False) -> None:
+        self.warnings.append((code, cleared))
 
     async def turns(self, count: int = 10) -> None:
         for _ in range(count):
@@ -302,12 +358,12 @@ async def test_an_invite_whose_result_gets_lost_after_the_answer_does_not_end_th
     world = World(invite=None)
     late: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def invite(call_id: str, sdp: str, params: DialogParams) -> None:
+    async def invite(call_id: str, sdp: str, params: DialogParams, *, trickle: bool = False) -> None:
         world.live.add(call_id)
         await late
 
     async with conversation(world) as run:
-        run.conversation._line.invite = invite  # type: ignore[method-assign,assignment]
+        run.conversation.signalling._line.invite = invite  # type: ignore[method-assign,assignment]
         await active(run)
         late.set_exception(error)
         await run.turns()
@@ -360,8 +416,8 @@ async def test_a_line_lost_while_the_candidates_were_gathered_is_waited_for() ->
 
 
 async def test_a_line_that_fails_again_while_a_person_waits_is_hurried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.conversation.conversation.LINE_RETRY_S", 0.01)
-    monkeypatch.setattr("agent.conversation.conversation.LINE_WAIT_S", 0.2)
+    monkeypatch.setattr("agent.conversation.signalling.LINE_RETRY_S", 0.01)
+    monkeypatch.setattr("agent.conversation.signalling.LINE_WAIT_S", 0.2)
     world = World(line_state=LineState.OFFLINE)
     async with conversation(world) as run:
         assert (await run.reason())[0] is EndReason.LINE_DOWN
@@ -452,6 +508,143 @@ async def test_a_connection_that_goes_again_during_the_attach_does_not_end_the_c
         assert (world.attached, run.call.state) == (1, CallState.ACTIVE)
 
 
+TRICKLING = replace(DIAL, peer=PeerSettings(trickle=True))
+
+
+async def test_candidates_follow_the_invite_in_order_without_waiting_for_its_result() -> None:
+    world = World(invite=None)
+    async with conversation(world, dial=TRICKLING) as run:
+        run.conversation._events.put_nowait(LocalCandidate("candidate:1", "0", 0))  # while the offer is being made
+        await run.turns()
+        run.conversation._events.put_nowait(LocalCandidate("candidate:2", "0", 0))
+        run.conversation._events.put_nowait(CandidatesEnd())
+        run.conversation.handle(RemoteCandidate("lab", ID, "candidate:far", "0", 0))
+        await run.turns()
+        assert [each for each in world.sent if "theirs" not in each] == ["invite", "candidate:1", "candidate:2", "end"]
+        assert "theirs candidate:far" in world.sent
+
+
+async def test_without_trickle_no_candidate_is_sent() -> None:
+    world = World()
+    async with conversation(world) as run:
+        run.conversation._events.put_nowait(LocalCandidate("candidate:1", "0", 0))
+        await run.turns()
+        assert world.sent == ["invite"]
+
+
+async def test_a_disturbed_path_is_made_anew_once_and_the_call_goes_on() -> None:
+    world = World()
+    async with conversation(world) as run:
+        await active(run)
+        run.conversation._events.put_nowait(Disturbed("no consent"))
+        run.conversation._events.put_nowait(Disturbed("no consent"))
+        await run.turns(20)
+        assert (world.updated, run.call.state) == (1, CallState.ACTIVE)
+        run.conversation._events.put_nowait(CONNECTED)
+        await run.turns()
+        assert world.updated == 1
+        assert [code for code, _ in run.warnings] == [
+            Code.ICE_CONNECTIVITY_LOST,
+            Code.ICE_CONNECTIVITY_LOST,
+            Code.MEDIA_RECOVERY_REQUIRED,
+        ]
+
+
+@pytest.mark.parametrize("failing", [{"update": GatewayRefused(-32002, "no")}, {"accept": SdpError("bad")}])
+async def test_a_restart_that_fails_is_tried_again_and_the_call_goes_on(
+    failing: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.conversation.recovery.RETRY_S", 0.01)
+    world = World()
+    async with conversation(world) as run:
+        await active(run)
+        for name, value in failing.items():
+            setattr(world, name, value)
+        run.conversation._events.put_nowait(Disturbed("no consent"))
+        async with asyncio.timeout(10):
+            while world.updated < 3:
+                await asyncio.sleep(0.01)
+        assert run.call.state is CallState.ACTIVE
+        assert (Code.ICE_RESTART_FAILED, False) in run.warnings
+
+
+async def test_a_far_end_that_is_just_silent_is_offered_a_new_path_once() -> None:
+    world = World()
+    async with conversation(world) as run:
+        await active(run)
+        for second in range(3, 12):
+            run.conversation.handle(StatsReport(MediaStats(seconds_since_packet=float(second))))
+            await run.turns()
+            if world.updated == 1:
+                run.conversation._events.put_nowait(CONNECTED)
+        assert world.updated == 1
+
+
+async def test_a_path_is_not_made_anew_while_there_is_no_line_nor_before_the_answer() -> None:
+    world = World()
+    async with conversation(world) as run:
+        await run.turns()
+        run.conversation._events.put_nowait(Disturbed("no consent"))
+        await run.turns()
+        run.conversation._events.put_nowait(Restored())
+        await active(run)
+        world.line_state = LineState.OFFLINE
+        run.conversation.handle(LineChanged("lab", LineState.OFFLINE))
+        run.conversation._events.put_nowait(Disturbed("no consent"))
+        await run.turns(20)
+        assert world.updated == 0
+
+
+async def test_a_call_taken_up_again_waits_for_the_gateways_attach() -> None:
+    world = World(live={ID})
+    async with conversation(world, away_s=5.0) as run:
+        await run.turns()
+        run.call.advance(CallState.ACTIVE, run.call.created_s)
+        run.conversation.handle(RemoteAttach("lab", ID, "v=0"))
+        await run.turns()
+        run.conversation._events.put_nowait(CONNECTED)
+        await run.turns()
+        assert (world.attached, world.invited, run.call.state) == (1, 0, CallState.ACTIVE)
+        assert run.conversation.audio_open
+
+
+async def test_a_call_taken_up_again_that_is_only_listed_is_offered_by_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.conversation.renewal.ATTACH_GRACE_S", 0.0)
+    world = World(live={ID})
+    async with conversation(world, away_s=5.0) as run:
+        run.call.advance(CallState.ACTIVE, run.call.created_s)
+        run.conversation.handle(CallsReattached("lab", (ID,)))
+        await run.turns(20)
+        assert (world.updated, world.sent, run.call.state) == (1, ["update v=0"], CallState.ACTIVE)
+
+
+async def test_a_call_that_cannot_be_taken_up_again_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.conversation.deadlines.RESUME_WAIT_S", 5.1)
+    world = World(live={ID})
+    async with conversation(world, away_s=5.0) as run:
+        run.call.advance(CallState.ACTIVE, run.call.created_s)
+        assert (await run.reason())[0] is EndReason.GATEWAY_LOST
+
+
+async def test_ringback_sounds_until_the_far_end_is_heard_and_a_ringtone_until_we_pick_up() -> None:
+    world = World()
+    async with conversation(world, dial=replace(DIAL, ringback=True)) as run:
+        await run.turns()
+        run.conversation.handle(RemoteRinging("lab", ID))
+        await run.turns()
+        run.conversation.handle(RemoteMedia("lab", ID, "v=0"))
+        await run.turns()
+    assert world.tones == ["ringback", None]
+    world = World()
+    async with conversation(world, Direction.INBOUND, dial=replace(DIAL, ringtone=True)) as run:
+        await run.turns()
+        assert (world.audio_open, run.conversation.microphone_open) == (True, False)
+        run.conversation.answer()
+        await run.turns()
+        assert (run.call.state, run.conversation.microphone_open) == (CallState.ACTIVE, True)
+    assert world.tones == ["ringtone", None]
+
+
 async def test_digits_stop_with_the_call() -> None:
     async with conversation(World()) as run:
         await active(run)
@@ -523,8 +716,15 @@ ACTIONS: dict[str, Callable[[Run], object]] = {
     "pick up": lambda run: run.conversation.answer(),
     "hang up": lambda run: run.conversation.hang_up(),
     "attach": puts(RemoteAttach("lab", ID, "v=0")),
-    "held": puts(_Hold(True)),
-    "taken back": puts(_Hold(False)),
+    "held": puts(Held(True)),
+    "taken back": puts(Held(False)),
+    "disturbed": puts(Disturbed("no consent")),
+    "restored": puts(Restored()),
+    "restart failed": puts(RestartFailed("no")),
+    "stall": puts(StatsReport(MediaStats(seconds_since_packet=4.0))),
+    "our candidate": puts(LocalCandidate("candidate:1", "0", 0), CandidatesEnd()),
+    "their candidate": puts(RemoteCandidate("lab", ID, "candidate:2", "0", 0)),
+    "network": lambda run: run.conversation.network_changed("eth0 lost 192.0.2.7"),
     "mute": lambda run: setattr(run.conversation._media, "muted", True),
     **{f"line {state.value}": line(state) for state in _LINE_STATES},
 }
@@ -543,13 +743,16 @@ NAMES = st.sampled_from([*ACTIONS, *["ringing", "answer", "pick up", "connected"
     open_audio=st.sampled_from(["", "", None, MediaError("no"), ValueError("rate")]),
     connect=st.sampled_from(["", "", None, MediaError("no"), ValueError("keys")]),
     attach=st.sampled_from(["", "", None, *_ERRORS]),
+    update=st.sampled_from(["", "", None, *_ERRORS]),
+    trickle=st.booleans(),
 )
 def test_any_sequence_of_events_ends_cleanly(
-    direction: Direction, steps: list[tuple[str, int]], **outcomes: Any
+    direction: Direction, steps: list[tuple[str, int]], trickle: bool, **outcomes: Any
 ) -> None:
     async def go() -> None:
         world = World(**outcomes)
-        async with conversation(world, direction) as run:
+        dial = replace(DIAL, peer=PeerSettings(trickle=trickle), ringtone=True, ringback=True)
+        async with conversation(world, direction, dial=dial) as run:
             for name, turns in steps:
                 # The gateway can only speak of a call that it has: `Dialogs` drops the rest.
                 if (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ STUN = Datagram(b"\x00\x01", ("192.0.2.1", 9))
 
 
 class Peer:
-    def __init__(self, _settings: PeerSettings, tell: Callable[[PeerEvent], None]) -> None:
+    def __init__(self, _settings: PeerSettings, tell: Callable[[PeerEvent], None], *, gathered: object) -> None:
         self.tell = tell
         self.closed = False
         self.injected = 0
@@ -49,7 +50,12 @@ async def test_a_new_path_takes_over_when_it_is_connected_and_the_old_one_serves
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     peers: list[Peer] = []
-    monkeypatch.setattr("agent.conversation.media.AudioPeer", lambda *args: peers.append(Peer(*args)) or peers[-1])
+
+    def new_peer(*args: Any, **named: Any) -> Peer:
+        peers.append(Peer(*args, **named))
+        return peers[-1]
+
+    monkeypatch.setattr("agent.conversation.media.AudioPeer", new_peer)
     events: list[PeerEvent] = []
     process = Media()
     media = CallMedia(DIAL, process, events.append, muted=False)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import itertools
 import json
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -213,6 +214,10 @@ class Recorder:
                 self._news.clear()
                 await self._news.wait()
 
+    def told_state(self, state: LineState, since: int = 0) -> bool:
+        """Whether the line was told to be in `state`, from the event number `since` on."""
+        return any(isinstance(event, LineChanged) and event.state is state for event in self.all[since:])
+
     async def state(self, state: LineState) -> LineChanged:
         return await self.next(LineChanged, lambda event: event.state is state)
 
@@ -224,14 +229,26 @@ class Bench:
         self.gateway = gateway
         self.clock = clock
         self.events = Recorder()
+        self.wall: Callable[[], float] = time.time
         self.line: GatewayLine
         self.task: asyncio.Task[None]
 
-    def start(self, **settings: Any) -> GatewayLine:
+    def make(self, **settings: Any) -> GatewayLine:
+        """A line that does not run yet."""
         fields = {"name": "desk", "url": self.gateway.url, "login": "pi-user", "password": "hunter2"} | settings
         self.gateway.prefix = "verto." if fields.get("dialect") == "verto" else "telnyx_rtc."
-        self.line = GatewayLine(LineSettings(**fields), self.events, clock=self.clock, rng=random.Random(7))
+        self.line = GatewayLine(
+            LineSettings(**fields), self.events, clock=self.clock, rng=random.Random(7), wall=self.wall
+        )
+        return self.line
+
+    def run(self) -> None:
+        """Run the line that `make` made."""
         self.task = asyncio.create_task(self.line.run(), name="line under test")
+
+    def start(self, **settings: Any) -> GatewayLine:
+        self.make(**settings)
+        self.run()
         return self.line
 
     async def ready(self, **settings: Any) -> Peer:
@@ -262,7 +279,7 @@ class Bench:
     async def wait_for_connection(self, step_s: float = 0.5) -> float:
         """Let time pass in steps until the line connects again; the seconds that took. Leaves it in `accept`."""
         start_s, seen = self.clock.now(), len(self.events.all)
-        while not any(event.state is LineState.CONNECTING for event in self.events.all[seen:]):
+        while not self.events.told_state(LineState.CONNECTING, seen):
             await self.clock.advance(step_s)
         return self.clock.now() - start_s
 

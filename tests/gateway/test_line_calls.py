@@ -12,11 +12,11 @@ from agent.calls.reasons import Cause
 from agent.gateway.dialog import DialogParams
 from agent.gateway.errors import GatewayRefused, GatewayTimeout, LineDown
 from agent.gateway.events import (
-    CallsGone,
     Header,
     IncomingCall,
     LineChanged,
     LineState,
+    LineWarning,
     RemoteAnswer,
     RemoteAttach,
     RemoteBye,
@@ -238,7 +238,7 @@ async def test_info_of_the_far_end_is_told_without_a_reply(bench: Any) -> None:
     await bench.call(peer, "c")
     await peer.request("info", {"callID": "c", "msg": {"from": "bob", "to": "pi", "body": "hi"}})
     await peer.request("info", {"callID": "c", "dtmf": "5"})
-    number = await peer.request("display", {"callID": "c", "display_name": "Bob"})
+    number = await peer.request("display", {"callID": "whose?"})
     await peer.expect_ack(number, "display")  # the first reply after both infos
     assert bench.events.of(RemoteInfo) == [
         RemoteInfo("desk", "c", text="hi"),
@@ -284,13 +284,11 @@ async def test_a_refused_hold_says_so_and_the_call_goes_on(bench: Any) -> None:
     assert bench.line.live_calls == {"c"}
 
 
-async def test_candidates_are_acked_and_events_are_not(bench: Any) -> None:
+async def test_events_of_conferences_are_not_answered(bench: Any) -> None:
     peer = await bench.ready()
     await peer.request("event", {"eventChannel": "x"})
-    await peer.request("endOfCandidates", {"callID": "c"})
     await peer.send({"jsonrpc": "2.0", "id": 9, "method": "webrtc.event", "params": {}})
-    number = await peer.request("candidate", {"callID": "c", "candidate": "candidate:1"})
-    await peer.expect_ack(number, "candidate")
+    await peer.expect_ack(await peer.request("display", {"callID": "whose?"}), "display")
     assert bench.line.ignored_frames == {}
 
 
@@ -312,11 +310,51 @@ async def test_an_attach_is_told_and_answered(bench: Any, dialect: str) -> None:
     assert bench.line.live_calls == {"c"}
 
 
-async def test_an_attach_of_a_call_that_is_over_here_is_acked_and_not_told(
+async def test_an_attach_of_an_unknown_call_is_told_with_a_warning_and_can_be_taken(bench: Any) -> None:
+    peer = await bench.ready()
+    parties = {"caller_id_name": "Alice", "caller_id_number": "+1555", "callee_id_number": "pi-user"}
+    headers = {"dialogParams": {"custom_headers": [{"name": "X-A", "value": "1"}]}}
+    number = await peer.request("attach", {"callID": "old", "sdp": OFFER} | IDS | parties | headers)
+    await peer.expect_ack(number, "attach")
+    told = await bench.events.next(LineWarning)
+    assert (told.code, told.name, told.call_id) == (35002, "UNKNOWN_REATTACHED_SESSION", "old")
+    attach = await bench.events.next(RemoteAttach)
+    assert (attach.known, attach.caller_name, attach.caller_number, attach.callee_number, attach.headers) == (
+        False,
+        "Alice",
+        "+1555",
+        "pi-user",
+        (Header("X-A", "1"),),
+    )
+    assert bench.line.live_calls == frozenset()  # left alone it is not ours
+    attaching = bench.spawn(bench.line.attach("old", ANSWER, BOB))
+    reply = await peer.expect("attach")
+    assert reply["params"]["dialogParams"]["telnyxLegId"] == "l1"
+    await peer.reply(reply)
+    await attaching
+    assert bench.line.live_calls == {"old"}
+
+
+async def test_an_unknown_call_that_is_offered_can_be_declined(bench: Any) -> None:
+    peer = await bench.ready()
+    await peer.expect_ack(await peer.request("attach", {"callID": "old", "sdp": OFFER}), "attach")
+    ending = bench.spawn(bench.line.bye("old", NORMAL, None))
+    bye = await peer.expect("bye")
+    assert bye["params"]["dialogParams"] == {"callID": "old"}
+    await peer.reply(bye)
+    await ending
+
+
+async def test_an_attach_of_a_call_that_is_being_ended_is_acked_and_not_told(
     bench: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     peer = await bench.ready()
+    await bench.call(peer, "gone")
+    ending = bench.spawn(bench.line.bye("gone", NORMAL, None))
+    bye = await peer.expect("bye")
     await peer.expect_ack(await peer.request("attach", {"callID": "gone", "sdp": OFFER}), "attach")
+    await peer.reply(bye)
+    await ending
     assert bench.events.of(RemoteAttach) == []
     assert "attach for call gone, which is over here: ignored" in caplog.text
     assert bench.line.live_calls == frozenset()
@@ -341,29 +379,3 @@ async def test_a_re_offer_is_refused_and_not_told(bench: Any) -> None:
     assert "not renegotiated" in refusal["error"]["message"]
     assert bench.events.of(IncomingCall) == []
     assert bench.line.live_calls == {"c"}
-
-
-async def test_a_punt_ends_every_call_and_leads_to_a_new_session(bench: Any) -> None:
-    peer = await bench.ready()
-    await bench.call(peer, "a")
-    await bench.call(peer, "b")
-    await peer.request("punt")
-    assert await bench.events.next(CallsGone) == CallsGone("desk", ("a", "b"))
-    told = await bench.events.state(LineState.OFFLINE)
-    assert told.detail.startswith("the gateway sent this device away (punt); next try in ")
-    await peer.closed()
-    await bench.wait_for_connection()
-    login = await (await bench.gateway.accept()).log_in()
-    assert "sessid" not in login["params"]
-    await bench.events.state(LineState.READY)
-    assert bench.line.live_calls == frozenset()
-
-
-async def test_a_punt_with_a_call_id_ends_that_call_only(bench: Any) -> None:
-    peer = await bench.ready()
-    await bench.call(peer, "a")
-    await bench.call(peer, "b")
-    await peer.request("punt", {"callID": "a"})
-    assert await bench.events.next(CallsGone) == CallsGone("desk", ("a",))
-    await bench.events.state(LineState.OFFLINE)
-    assert bench.line.live_calls == {"b"}

@@ -30,7 +30,7 @@ async def test_pings_in_a_row_get_one_answer_until_it_is_heard(bench: Any) -> No
     for _ in range(50):
         await peer.request("ping")
     await peer.expect("ping")
-    await peer.expect_ack(await peer.request("display"), "display")
+    await peer.expect_ack(await peer.request("display", {"callID": "whose?"}), "display")
 
 
 async def test_vertos_ping_is_acked(bench: Any) -> None:
@@ -88,10 +88,10 @@ async def test_a_gateway_that_talks_but_never_answers_is_probed_after_45_s(bench
     peer = await bench.ready()
     for _ in range(44):
         await bench.clock.advance(1)
-        await peer.expect_ack(await peer.request("display"), "display")
+        await peer.expect_ack(await peer.request("display", {"callID": "whose?"}), "display")
     await bench.clock.advance(1)
     await peer.expect("ping")
-    await peer.request("display")
+    await peer.request("display", {"callID": "whose?"})
     await bench.clock.advance(5)
     await bench.events.state(LineState.OFFLINE)
 

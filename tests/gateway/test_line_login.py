@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
+from agent.calls.reasons import Cause
 from agent.gateway.connection import Connection
 from agent.gateway.dialect import TELNYX
 from agent.gateway.dialog import DialogParams
 from agent.gateway.dialogs import Dialogs
 from agent.gateway.errors import GatewayRefused, LineDown
-from agent.gateway.events import LineState
+from agent.gateway.events import LineChanged, LineState
 from agent.gateway.line_settings import AnonymousLogin, LineSettings
 from agent.gateway.link import Link
 from agent.gateway.session import Session
@@ -94,7 +95,7 @@ async def test_a_pending_registration_is_polled_again_after_2_to_6_s(bench: Any,
     *pending, last = states
     for state in pending:
         await peer.state(await peer.expect("gatewayState"), state)
-        told = await bench.events.next(object, lambda event, state=state: state in event.detail)
+        told = await bench.events.next(LineChanged, lambda event, state=state: state in event.detail)
         assert told.state is LineState.REGISTERING
         await bench.clock.advance(1.9)
         assert peer.frames.empty()
@@ -142,7 +143,7 @@ async def test_five_noregs_lead_to_a_new_connection_that_avoids_the_node(bench: 
     await peer.request("clientReady", {"reattached_sessions": []})
     for _ in range(5):
         await peer.state(await peer.expect("gatewayState"), "NOREG")
-        told = await bench.events.next(object, lambda event: "NOREG" in event.detail)
+        told = await bench.events.next(LineChanged, lambda event: "NOREG" in event.detail)
         if told.state is LineState.REGISTERING:
             await bench.clock.advance(6)
     assert told.state is LineState.OFFLINE
@@ -204,7 +205,7 @@ async def test_a_gateway_that_closes_right_after_refusing_does_not_hide_the_refu
     # FreeSWITCH sends both at once: they are to be read in one go.
     await peer.fail(login, -32001, "Authentication Failure")
     await peer.socket.close()
-    told = await bench.events.next(object, lambda event: event.state in {LineState.OFFLINE, LineState.REJECTED})
+    told = await bench.events.next(LineChanged, lambda event: event.state in {LineState.OFFLINE, LineState.REJECTED})
     assert told.state is LineState.REJECTED
 
 
@@ -265,18 +266,65 @@ async def test_an_internal_error_of_the_gateway_is_retried_soon(bench: Any) -> N
     await bench.back_online_at_once()
 
 
-async def test_a_lost_session_is_logged_in_again_on_the_same_connection(bench: Any) -> None:
+async def test_a_lost_session_is_logged_in_again_on_the_same_connection_and_the_request_repeated(bench: Any) -> None:
     peer = await bench.ready()
     inviting = bench.spawn(bench.line.invite("c", OFFER, DialogParams("bob")))
+    first = await peer.expect("invite")
+    await peer.fail(first, -32000, "Authentication Required")
+    login = await peer.log_in(sessid="another", reattached=["c"])
+    assert login["params"]["sessid"] == "12ef7177-1d0a-4572-a5a0-18f0faaaf486"
+    again = await peer.expect("invite")
+    assert again["id"] != first["id"]
+    assert again["params"] == first["params"] | {"sessid": "another"}
+    assert list(again["params"]) == list(first["params"])
+    assert not inviting.done()
+    await peer.reply(again, {"callID": "c"})
+    await inviting
+    assert bench.line.live_calls == {"c"}
+    assert bench.gateway.connections == 1
+
+
+async def test_a_login_hours_later_on_the_same_connection_names_the_session_too(bench: Any) -> None:
+    peer = await bench.ready()
+    peer.answers_pings = True
+    await bench.pass_time(peer, 200)
+    inviting = bench.spawn(bench.line.invite("c", OFFER, DialogParams("bob")))
+    await peer.fail(await peer.expect("invite"), -32000, "Authentication Required")
+    assert (await peer.log_in())["params"]["sessid"] == "12ef7177-1d0a-4572-a5a0-18f0faaaf486"
+    inviting.cancel()
+
+
+async def test_a_request_is_repeated_only_once(bench: Any) -> None:
+    peer = await bench.ready()
+    inviting = bench.spawn(bench.line.invite("c", OFFER, DialogParams("bob")))
+    await peer.fail(await peer.expect("invite"), -32000, "Authentication Required")
+    await peer.log_in(reattached=["c"])
     await peer.fail(await peer.expect("invite"), -32000, "Authentication Required")
     with pytest.raises(GatewayRefused) as caught:
         await inviting
     assert caught.value.code == -32000
-    login = await peer.log_in()
-    assert login["params"]["sessid"] == "12ef7177-1d0a-4572-a5a0-18f0faaaf486"
-    await bench.events.state(LineState.READY)
-    await bench.call(peer)
-    assert bench.gateway.connections == 1
+
+
+async def test_a_call_that_ended_meanwhile_is_not_placed_after_the_new_login(bench: Any) -> None:
+    peer = await bench.ready()
+    inviting = bench.spawn(bench.line.invite("c", OFFER, DialogParams("bob")))
+    await peer.fail(await peer.expect("invite"), -32000, "Authentication Required")
+    await bench.events.state(LineState.LOGGING_IN)
+    await bench.line.bye("c", Cause("ORIGINATOR_CANCEL", 487), None)
+    await peer.log_in()
+    with pytest.raises(GatewayRefused):
+        await inviting
+    await peer.reply(await peer.expect("bye"), {})  # and no INVITE before it
+
+
+async def test_a_request_refused_for_want_of_a_login_does_not_wait_for_one_that_never_comes(bench: Any) -> None:
+    peer = await bench.ready()
+    inviting = bench.spawn(bench.line.invite("c", OFFER, DialogParams("bob")))
+    await peer.fail(await peer.expect("invite"), -32000, "Authentication Required")
+    await peer.expect("login")
+    peer.drop()
+    with pytest.raises(LineDown):
+        await inviting
 
 
 async def test_several_requests_refused_for_want_of_a_login_lead_to_one(bench: Any) -> None:
@@ -285,10 +333,12 @@ async def test_several_requests_refused_for_want_of_a_login_lead_to_one(bench: A
     invites = [await peer.expect("invite") for _ in inviting]
     for invite in invites:
         await peer.fail(invite, -32000, "Authentication Required")
-    await peer.log_in()
-    await bench.events.state(LineState.READY)
-    assert {type(each) for each in await asyncio.gather(*inviting, return_exceptions=True)} == {GatewayRefused}
-    await bench.call(peer)  # the next frame is its INVITE, not another login
+    await peer.log_in(reattached=["a", "b", "c"])
+    for call_id in "abc":
+        again = await peer.expect("invite")
+        assert again["params"]["dialogParams"]["callID"] == call_id
+        await peer.reply(again, {})
+    await asyncio.gather(*inviting)
 
 
 async def test_a_gateway_that_wants_a_login_again_and_again_is_left_alone_for_a_while(bench: Any) -> None:

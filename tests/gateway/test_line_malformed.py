@@ -106,8 +106,9 @@ async def test_an_unknown_method_is_answered_with_32601(bench: Any) -> None:
 async def test_ids_are_echoed_as_they_came(bench: Any) -> None:
     peer = await bench.ready()
     for number in ("text", 6290510, 1.5, 0, "", 10**30):
-        await peer.send({"jsonrpc": "2.0", "id": number, "method": "telnyx_rtc.display", "params": {}})
+        await peer.send({"jsonrpc": "2.0", "id": number, "method": "telnyx_rtc.display", "params": {"callID": "x"}})
         reply = await peer.next()
+        assert reply["result"] == {"method": "telnyx_rtc.display"}
         assert reply["id"] == number
         assert type(reply["id"]) is type(number)
 

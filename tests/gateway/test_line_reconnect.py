@@ -119,7 +119,7 @@ async def test_a_bye_made_offline_is_delivered_after_the_reconnect(bench: Any) -
     await bench.wait_for_answer(peer)
     peer.drop()  # answered: not delivered a second time
     peer, _ = await bench.back_online()
-    await peer.expect_ack(await peer.request("display"), "display")
+    await peer.expect_ack(await peer.request("display", {"callID": "whose?"}), "display")
 
 
 async def test_a_bye_that_the_connection_took_with_it_is_delivered_again(bench: Any) -> None:
@@ -134,7 +134,7 @@ async def test_a_bye_that_the_connection_took_with_it_is_delivered_again(bench: 
     await bench.wait_for_answer(peer)
     peer.drop()
     peer, _ = await bench.back_online()
-    await peer.expect_ack(await peer.request("display"), "display")
+    await peer.expect_ack(await peer.request("display", {"callID": "whose?"}), "display")
 
 
 async def test_a_bye_refused_for_want_of_a_login_is_sent_again_after_it(bench: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from agent.gateway.dialog import DialogParams
 from agent.gateway.errors import LineDown
-from agent.gateway.events import LineState
+from agent.gateway.events import LineChanged, LineState
 
 OFFER = "v=0\r\n"
 
@@ -58,7 +58,7 @@ async def test_a_line_stopped_at_any_moment_leaves_nothing(bench: Any, moment: s
         await peer.request("clientReady", {"reattached_sessions": []})
         asked = await peer.expect("gatewayState")
         await peer.state(asked, "TRYING" if moment == "polling" else "REGED")
-        await bench.events.next(object, lambda event: event.state is LineState.READY or "TRYING" in event.detail)
+        await bench.events.next(LineChanged, lambda event: event.state is LineState.READY or "TRYING" in event.detail)
     if moment == "ready":
         await peer.request("ping")
         await peer.expect("ping")
@@ -98,7 +98,7 @@ async def test_an_error_of_the_listener_is_not_swallowed(bench: Any) -> None:
     """A bug in the switchboard ends the daemon (and systemd starts it anew) instead of a line that lies."""
     peer = await bench.ready()
     bench.line._on_event = _broken  # what a listener with a bug would do at its next event
-    bench.line._connection._emit = _broken
+    bench.line._connection._requests._emit = _broken
     await peer.request("invite", {"callID": "c", "sdp": OFFER})
     with pytest.raises(ExceptionGroup) as caught:
         await bench.task

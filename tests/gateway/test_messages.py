@@ -7,45 +7,13 @@ from typing import Any
 
 import pytest
 
-from agent.calls.reasons import Cause
 from agent.gateway import jsonrpc
 from agent.gateway.dialect import TELNYX, VERTO
 from agent.gateway.dialog import Dialog, DialogParams, dialog_params
-from agent.gateway.events import Header, TelnyxIds
 from agent.gateway.line_settings import AnonymousLogin, LineSettings
-from agent.gateway.messages import bye_params, info_params, invite_params, login_request, ping_params
+from agent.gateway.messages import login_request, ping_params
 
 Frames = Callable[[str], dict[str, Any]]
-
-# What the SDK's dialogParams hold that ours do not: its own defaults without meaning to the gateway, and the
-# TURN servers, which stay at home.
-SDK_ONLY = {
-    "useStereo",
-    "debug",
-    "debugOutput",
-    "attach",
-    "screenShare",
-    "mediaSettings",
-    "prefetchIceCandidates",
-    "video",
-    "iceServers",
-    "trickleIce",
-    "forceRelayCandidate",
-    "keepConnectionAliveOnSocketClose",
-}
-# Likewise of a Verto client.
-VERTO_ONLY = {
-    "video",
-    "useStereo",
-    "screenShare",
-    "useCamera",
-    "useMic",
-    "useSpeak",
-    "tag",
-    "localTag",
-    "login",
-    "videoParams",
-}
 
 
 def settings(**fields: Any) -> LineSettings:
@@ -121,96 +89,9 @@ def test_the_verto_ping_names_the_session(frames: Frames) -> None:
     assert VERTO.wire("ping") == golden["method"]
 
 
-def test_an_invite_with_every_option_is_the_sdks(frames: Frames) -> None:
-    golden = frames("telnyx_client")["invite_all_options"]["params"]
-    wanted = golden["dialogParams"]
-    named = {
-        "audio",
-        "userVariables",
-        "clientState",
-        "callID",
-        "destination_number",
-        "remote_caller_id_name",
-        "remote_caller_id_number",
-        "caller_id_name",
-        "caller_id_number",
-        "custom_headers",
-    }
-    params = DialogParams(
-        destination_number="bob",
-        caller_id_name="Alice A",
-        caller_id_number="+15550001",
-        remote_caller_id_name="RN",
-        remote_caller_id_number="RNUM",
-        custom_headers=(Header("X-A", "1"),),
-        client_state="c3RhdGU=",
-        user_variables=wanted["userVariables"],
-        extra={key: value for key, value in wanted.items() if key not in named},
-    )
-    dialog = dialog_params(Dialog("my-own-id-n"), params)
-    ours = invite_params(golden["sessid"], golden["sdp"], dialog, "Web-2.27.10")
-    assert list(ours) == list(golden)
-    assert wanted.pop("iceServers") == []
-    assert ours == golden
-
-
-def test_a_plain_invite_leaves_out_only_the_sdks_own_defaults(frames: Frames) -> None:
-    golden = frames("telnyx_client")["invite"]["params"]
-    wanted = golden["dialogParams"]
-    params = DialogParams(destination_number="bob", user_variables=wanted["userVariables"])
-    ours = dialog_params(Dialog(wanted["callID"]), params)
-    assert ours == {key: value for key, value in wanted.items() if key not in SDK_ONLY}
-    assert set(invite_params("s", "v=0", ours, "Callpoint")) == set(golden)
-
-
-def test_an_answer_names_the_gateways_ids_and_swaps_the_parties(frames: Frames) -> None:
-    golden = frames("telnyx_client")["answer"]["params"]
-    wanted = golden["dialogParams"]
-    dialog = Dialog(wanted["callID"])
-    dialog.learn_ids(TelnyxIds(wanted["telnyxSessionId"], wanted["telnyxLegId"], wanted["telnyxCallControlId"]))
-    params = DialogParams(
-        destination_number="bob",
-        caller_id_name="Outbound Call",
-        caller_id_number="bob",
-        remote_caller_id_name="anon",
-        remote_caller_id_number="anon",
-        user_variables=wanted["userVariables"],
-    )
-    ours = dialog_params(dialog, params)
-    assert ours == {key: value for key, value in wanted.items() if key not in SDK_ONLY}
-    assert set(invite_params("s", "v=0", ours, "Callpoint")) == set(golden)
-
-
-def test_a_bye_is_the_sdks(frames: Frames) -> None:
-    golden = frames("telnyx_client")["bye"]["params"]
-    wanted = golden["dialogParams"]
-    dialog = Dialog(wanted["callID"])
-    dialog.learn_ids(TelnyxIds(wanted["telnyxSessionId"], wanted["telnyxLegId"], wanted["telnyxCallControlId"]))
-    params = DialogParams(destination_number="bob", user_variables=wanted["userVariables"])
-    fields = dialog_params(dialog, params, empty_headers=True)
-    ours = bye_params(golden["sessid"], Cause("NORMAL_CLEARING", 16), fields)
-    assert list(ours) == list(golden)
-    golden["dialogParams"] = {key: value for key, value in wanted.items() if key not in SDK_ONLY}
-    assert ours == golden
-
-
-def test_an_info_is_the_sdks(frames: Frames) -> None:
-    golden = frames("telnyx_client")["info"]["params"]
-    ours = info_params(golden["sessid"], golden["dtmf"], {})
-    assert ours | {"dialogParams": golden["dialogParams"]} == golden
-
-
 def test_an_ack_is_the_sdks(frames: Frames) -> None:
     golden = frames("telnyx_client")["ack"]
     assert jsonrpc.ack(golden["id"], golden["result"]["method"]) == golden
-
-
-@pytest.mark.parametrize("name", ["invite", "info", "bye"])
-def test_verto_reads_the_same_dialog_params(frames: Frames, name: str) -> None:
-    wanted = frames("verto_client")[name]["params"]["dialogParams"]
-    params = DialogParams(destination_number="9196", caller_id_name="Ref Test", caller_id_number="1000")
-    ours = dialog_params(Dialog(wanted["callID"]), params)
-    assert ours == {key: value for key, value in wanted.items() if key not in VERTO_ONLY}
 
 
 def test_turn_credentials_and_unset_options_are_never_sent() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from aiortc import RTCPeerConnection
 from websockets.asyncio.client import ClientConnection, connect
 
 from agent.lab.gateway import LabGateway
 from agent.lab.wire import TELNYX, VERTO
-from tests.lab.raw_client import USERS, RawClient
+from tests.lab.raw_client import USERS, RawClient, offer_of
 
 Connect = Callable[..., Awaitable[RawClient]]
 
@@ -39,3 +40,12 @@ async def client_of() -> AsyncIterator[Connect]:
     yield open_client
     for socket in sockets:
         await socket.close()
+
+
+@pytest.fixture
+async def real_offer() -> AsyncIterator[str]:
+    """A stock aiortc peer's offer with candidates."""
+    peer = RTCPeerConnection()
+    peer.addTransceiver("audio")
+    yield await offer_of(peer)
+    await peer.close()

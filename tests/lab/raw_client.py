@@ -6,12 +6,14 @@ import asyncio
 import itertools
 import json
 import re
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from websockets.asyncio.client import ClientConnection
 
+from agent.lab.media_end import MediaEnd
 from agent.lab.wire import Dialect
 
 GUARD_S = 10.0
@@ -81,6 +83,14 @@ def short(frame: dict[str, Any]) -> str:
     return "result" if "result" in frame else "error"
 
 
+async def frames_until(client: RawClient, last: str) -> list[dict[str, Any]]:
+    """Frames up to and with the first of that kind."""
+    frames = [await client.next()]
+    while short(frames[-1]) != last:
+        frames.append(await client.next())
+    return frames
+
+
 async def offer_of(peer: RTCPeerConnection) -> str:
     await peer.setLocalDescription(await peer.createOffer())
     return peer.localDescription.sdp
@@ -98,3 +108,25 @@ def without_candidates(sdp: str) -> str:
 
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def guarded(work: Awaitable[Any]) -> Any:
+    async with asyncio.timeout(GUARD_S):
+        return await work
+
+
+async def heard_enough(far_end: MediaEnd, seconds: float) -> None:
+    """Until that many seconds of audio have arrived there."""
+    async with asyncio.timeout(2 * GUARD_S):
+        while far_end.heard.seconds < seconds:
+            await asyncio.sleep(0.05)
+
+
+def with_mid(sdp: str) -> str:
+    """What a client has to do to a FreeSWITCH SDP before stock aiortc takes it."""
+    if "a=mid:" in sdp:
+        return sdp
+    lines = []
+    for line in sdp.splitlines():
+        lines += [line, "a=mid:0"] if line.startswith("m=") else [line]
+    return "\r\n".join(lines) + "\r\n"

@@ -201,10 +201,10 @@ class TestFreeSwitch:
         await media_server.accept(answer)
 
         async with asyncio.timeout(10):
-            while caller._peer.connectionState not in ("failed", "closed", "connected"):
+            while caller.state not in ("failed", "closed", "connected"):
                 await asyncio.sleep(0.05)
 
-        assert caller._peer.connectionState != "connected"
+        assert caller.state != "connected"
         await media_server.close()
 
     async def test_a_client_with_rsa_suites_is_heard_in_both_dtls_roles(self):

@@ -3,30 +3,13 @@
 import asyncio
 
 import pytest
-from aiortc import RTCPeerConnection
 
 from agent.lab.leg import USER_BUSY, Hangup
 from agent.lab.routes import ECHO_NUMBER
 from agent.lab.wire import Step
-from tests.lab.raw_client import OFFER, offer_of, short, without_candidates
+from tests.lab.raw_client import OFFER, frames_until, short, without_candidates
 
 RESULT, RINGING, MEDIA, ANSWER = Step.RESULT, Step.RINGING, Step.MEDIA, Step.ANSWER
-
-
-@pytest.fixture
-async def real_offer():
-    peer = RTCPeerConnection()
-    peer.addTransceiver("audio")
-    yield await offer_of(peer)
-    await peer.close()
-
-
-async def frames_until(client, last):
-    """Frames up to and with the first of that kind."""
-    frames = [await client.next()]
-    while short(frames[-1]) != last:
-        frames.append(await client.next())
-    return frames
 
 
 async def test_an_answered_call_is_result_ringing_answer(gateway, client_of, real_offer):
@@ -49,7 +32,7 @@ async def test_an_answered_call_is_result_ringing_answer(gateway, client_of, rea
 
 
 async def test_the_call_rings_as_long_as_asked(gateway, client_of, real_offer):
-    gateway.exchange.ring_s = 0.3
+    gateway.habits.ring_s = 0.3
     client = await client_of(gateway)
     await client.log_in()
     await client.dial(ECHO_NUMBER, "c1", real_offer)
@@ -374,40 +357,3 @@ class TestBetweenTwoClients:
         await door.dial("desk")
 
         assert (await door.until("bye"))["params"]["sipCode"] == 480
-
-
-class TestVerto:
-    async def test_ringing_is_silent_and_media_comes_before_a_bare_answer(self, verto, client_of, real_offer):
-        client = await client_of(verto)
-        await client.log_in()
-        await client.dial(ECHO_NUMBER, "c1", real_offer)
-
-        frames = await frames_until(client, "answer")
-
-        assert [short(frame) for frame in frames] == ["result", "media", "answer"]
-        assert "sdp" not in frames[2]["params"]
-        assert not any(key.startswith("telnyx") for key in frames[2]["params"])
-
-    async def test_sdp_is_written_as_freeswitch_does(self, verto, client_of, real_offer):
-        client = await client_of(verto)
-        await client.log_in()
-        await client.dial(ECHO_NUMBER, "c1", real_offer)
-
-        sdp = (await client.until("media"))["params"]["sdp"]
-
-        assert "a=mid" not in sdp
-        assert "a=group" not in sdp
-        assert " RTP/SAVPF " in sdp
-        assert "UDP/TLS" not in sdp
-        assert sdp.count("a=fingerprint:") == 1
-        assert "o=FreeSWITCH" in sdp
-
-    async def test_mdns_candidates_are_none(self, verto, client_of, real_offer):
-        hidden = without_candidates(real_offer) + "a=candidate:1 1 udp 1 abc.local 9 typ host\r\n"
-        client = await client_of(verto)
-        await client.log_in()
-        await client.dial(ECHO_NUMBER, "c1", hidden)
-
-        bye = await client.until("bye")
-
-        assert bye["params"] == {"callID": "c1", "cause": "INCOMPATIBLE_DESTINATION", "causeCode": 88}

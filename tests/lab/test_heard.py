@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from aiortc.rtp import RtpPacket
 
-from agent.lab.far_end import EchoLine, PacketCounts
+from agent.lab.delay_line import DelayLine
 from agent.lab.heard import SILENCE_DBFS, Heard
+from agent.lab.packets import PacketCounts
 from agent.lab.voice import RATE_HZ
 
 PIECE = np.full(960, 1000, dtype=np.int16)
@@ -51,7 +52,7 @@ def test_the_level_is_that_of_the_last_half_second():
 
 
 def test_the_echo_comes_its_delay_later():
-    line = EchoLine(delay_s=0.02)
+    line = DelayLine(delay_s=0.02)
     line.push(PIECE)
     assert not line.pull(960).any()
     assert np.array_equal(line.pull(960), PIECE)
@@ -59,7 +60,7 @@ def test_the_echo_comes_its_delay_later():
 
 
 def test_the_echo_never_gets_much_later_than_its_delay():
-    line = EchoLine(delay_s=0.02)
+    line = DelayLine(delay_s=0.02)
     for number in range(50):
         line.push(np.full(960, number, dtype=np.int16))
     assert line.pull(960)[0] >= 46

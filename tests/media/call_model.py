@@ -13,6 +13,7 @@ from agent.media import counters
 from agent.media.counters import Counters
 from agent.media.engine import Engine
 from agent.media.messages import OpusSetup, RtpSetup, SrtpKeys, TransportSetup
+from agent.media.srtp import SrtpSession
 
 PERIOD_FRAMES = 480
 PERIOD_S = 0.01
@@ -69,6 +70,7 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.arriving: list[tuple[float, bytes]] = []
+        self.closed = False
         self.now_s = 0.0
 
     def receive(self) -> tuple[bytes, tuple[str, int] | None, float] | None:
@@ -79,6 +81,9 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         self.sent.append(data)
+
+    def close(self) -> None:
+        self.closed = True
 
     def deliver(self, data: bytes, arrival_s: float) -> None:
         self.arriving.append((arrival_s, data))
@@ -102,6 +107,19 @@ def end(side: int, setup: TransportSetup | None = None, now_s: float = 0.0) -> E
 
 def is_rtp(data: bytes) -> bool:
     return 128 <= data[0] < 192 and not 192 <= data[1] <= 223
+
+
+def far_session(side: int = 1) -> SrtpSession:
+    return SrtpSession(keys(side), 1000 + side)
+
+
+def speak(engine: Engine, wire: Wire, samples: Samples, start_s: float = 0.0) -> float:
+    now_s = start_s
+    for at in range(0, len(samples) - PERIOD_FRAMES + 1, PERIOD_FRAMES):
+        now_s += PERIOD_S
+        wire.now_s = now_s
+        engine.tick(samples[at : at + PERIOD_FRAMES].tobytes(), now_s)
+    return now_s
 
 
 def perfect(_number: int, sent_s: float) -> list[float]:

@@ -19,28 +19,17 @@ from tests.media.call_model import (
     Conversation,
     Wire,
     end,
+    far_session,
     is_rtp,
     keys,
     page,
+    speak,
     speech,
     transport,
 )
 
 SILENCE = bytes(2 * PERIOD_FRAMES)
 KEY_ID = bytes(8)
-
-
-def far_session(side: int = 1) -> srtp.SrtpSession:
-    return srtp.SrtpSession(keys(side), 1000 + side)
-
-
-def speak(engine: Engine, wire: Wire, samples: np.ndarray, start_s: float = 0.0) -> float:
-    now_s = start_s
-    for at in range(0, len(samples) - PERIOD_FRAMES + 1, PERIOD_FRAMES):
-        now_s += PERIOD_S
-        wire.now_s = now_s
-        engine.tick(samples[at : at + PERIOD_FRAMES].tobytes(), now_s)
-    return now_s
 
 
 def test_before_connect_the_microphone_goes_nowhere_and_the_speaker_is_silent() -> None:
@@ -206,34 +195,40 @@ def test_fec_grows_with_the_loss_that_the_far_end_reports() -> None:
     assert dimensioned_for(4) == 20
 
 
-def test_another_path_with_the_same_keys_goes_on_in_the_same_stream() -> None:
-    side = end(0)
-    now_s = speak(side.engine, side.wire, speech(0.2))
-    other = Wire()
-    side.engine.connect(transport(0), bytes(7) + b"\x01", other, now_s)
-    speak(side.engine, other, speech(0.2), now_s)
-    session = far_session()
-    first = [rtp.unpack_header(session.unprotect(data)) for data in side.wire.sent]
-    second = [rtp.unpack_header(session.unprotect(data)) for data in other.sent]
-    assert len(second) == 10
-    assert rtp.sequence_delta(second[0][2], first[-1][2]) == 1
-    assert rtp.timestamp_delta(second[0][3], first[-1][3]) == 960
-    assert not second[0][1] & rtp.MARKER
+@pytest.mark.parametrize("how", ["no microphone", "receive_only"])
+def test_receive_only_sends_nothing_but_receiver_reports(how: str) -> None:
+    call = Conversation()
+    if how == "receive_only":
+        call.listener = end(1, transport(1, receive_only=True))
+    period = b"" if how == "no microphone" else bytes(2 * PERIOD_FRAMES)
+    sent, listener = [], call.listener
+    listener.wire.send = sent.append
+    tick = listener.engine.tick
+    listener.engine.tick = lambda _, now_s: tick(period, now_s)
+    heard = call.run(speech(8.0))
+    assert np.abs(heard).max() > 3000
+    assert sent
+    assert not any(is_rtp(data) for data in sent)
+    session = far_session(0)
+    for data in sent:
+        report = rtcp.parse(session.unprotect_rtcp(data))[0]
+        assert isinstance(report, rtcp.Report)
+        assert report.ssrc == 1001
+        assert report.sender is None
+        assert report.blocks[0].ssrc == 1000
+        assert report.blocks[0].packets_lost == 0
+    assert listener.engine.stats(call.now_s).packets_sent == 0
 
 
-def test_new_keys_continue_the_timeline_with_a_new_rollover_counter() -> None:
-    side = end(0)
-    now_s = speak(side.engine, side.wire, speech(0.2))
-    last = rtp.unpack_header(side.wire.sent[-1])
-    fresh = SrtpKeys("SRTP_AES128_CM_SHA1_80", tx=bytes(30), rx=bytes(range(30)))
-    side.engine.connect(replace(transport(0), keys=fresh), b"newkeys!", side.wire, now_s)
-    side.wire.sent.clear()
-    now_s = speak(side.engine, side.wire, speech(0.2), now_s)
-    session = srtp.SrtpSession(SrtpKeys(fresh.profile, tx=fresh.rx, rx=fresh.tx), 1)
-    header = rtp.unpack_header(session.unprotect(side.wire.sent[0]))
-    assert rtp.sequence_delta(header[2], last[2]) == 1
-    assert rtp.timestamp_delta(header[3], last[3]) == 960
-    assert side.engine.stats(now_s).packets_sent == 20
+def test_statistics_count_bytes_without_headers_and_name_the_codec() -> None:
+    call = Conversation()
+    assert Engine(RATE_HZ, PERIOD_FRAMES, page(), lambda *_: None).stats(0.0).codec == ""
+    call.run(speech(1.0))
+    talker, listener = call.talker.engine.stats(1.0), call.listener.engine.stats(1.0)
+    sender = call.talker.engine._sender
+    assert sender is not None
+    assert (talker.codec, talker.bytes_sent) == ("opus", sender.octets)
+    assert 0.9 * talker.bytes_sent < listener.bytes_received <= talker.bytes_sent
 
 
 @pytest.mark.parametrize("rollovers", [0, 1, 5])

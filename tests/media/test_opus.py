@@ -1,7 +1,9 @@
+import ctypes
+
 import numpy as np
 import pytest
 
-from agent.media.opus import Decoder, Encoder, OpusError, packet_frames
+from agent.media.opus import CLOCK_RATE_HZ, Decoder, Encoder, OpusError, library, packet_frames
 from tests.media.call_model import speech
 
 FRAME = 960
@@ -99,3 +101,37 @@ def test_errors_carry_the_text_of_libopus() -> None:
 ])  # fmt: skip
 def test_packet_duration_is_read_from_its_first_bytes(packet: bytes, frames: int) -> None:
     assert packet_frames(packet) == frames
+
+
+def encode_stereo(left: np.ndarray, right: np.ndarray, bitrate_bps: int) -> list[bytes]:
+    """Two channels as a stock WebRTC sender encodes them: packets with the stereo bit (RFC 6716 3.1)."""
+    lib, code = library(), ctypes.c_int()
+    state = ctypes.c_void_p(lib.opus_encoder_create(48000, 2, 2049, ctypes.byref(code)))  # OPUS_APPLICATION_AUDIO
+    assert code.value == 0
+    lib.opus_encoder_ctl(state, 4002, ctypes.c_int32(bitrate_bps))
+    interleaved = np.stack((left, right), axis=1).astype(np.int16)
+    output, packets = ctypes.create_string_buffer(1275), []
+    for at in range(0, len(interleaved) - FRAME + 1, FRAME):
+        frame = ctypes.create_string_buffer(interleaved[at : at + FRAME].tobytes())
+        length = lib.opus_encode(state, frame, FRAME, output, 1275)
+        packets.append(output.raw[:length])
+    lib.opus_encoder_destroy(state)
+    return packets
+
+
+@pytest.mark.parametrize("bitrate_bps", [24000, 96000])
+def test_a_far_end_in_stereo_is_heard_with_both_channels(bitrate_bps: int) -> None:
+    time_s = np.arange(CLOCK_RATE_HZ) / CLOCK_RATE_HZ
+    left, right = (8000 * np.sin(2 * np.pi * hertz * time_s) for hertz in (500, 1100))
+    packets = encode_stereo(left, right, bitrate_bps)
+    decoder, heard = Decoder(), []
+    assert any(packet[0] & 0x04 for packet in packets)  # really stereo
+    for packet in packets:
+        assert packet_frames(packet) == FRAME
+        done = decoder.decode(packet)
+        assert done == FRAME
+        heard.append(np.frombuffer(bytes(decoder.samples[: 2 * done]), np.int16).astype(float))
+    tail = np.concatenate(heard)[-CLOCK_RATE_HZ // 2 :]
+    spectrum = np.abs(np.fft.rfft(tail)) * 2 / len(tail)
+    for hertz in (500, 1100):
+        assert spectrum[hertz // 2] == pytest.approx(4000, rel=0.15)  # half of each

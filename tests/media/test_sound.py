@@ -17,14 +17,14 @@ PERIOD_S = 0.01
 class Board:
     """Virtual devices that can be unplugged, on one clock that the speaker may run faster or slower than."""
 
-    def __init__(self) -> None:
+    def __init__(self, capture: str = "mic") -> None:
         self.clock = VirtualClock()
         self.plugged = {"mic", "speaker"}
         self.events: list[str] = []
         self.played: list[bytes] = []
         self.speaker: VirtualPlayback | None = None
         self.sound = Sound(
-            AudioSetup("mic", "speaker"),
+            AudioSetup(capture, "speaker"),
             opened=lambda: self.events.append("opened"),
             failed=self.events.append,
             open_capture=self.open_capture,
@@ -196,3 +196,39 @@ def test_levels_are_rms_in_dbfs() -> None:
     assert meter.take_dbfs() == pytest.approx(-3.01, abs=0.1)
     meter.add(memoryview((tone // 100).tobytes()).cast("h"))
     assert meter.take_dbfs() == pytest.approx(-43.0, abs=0.5)
+
+
+def test_without_a_microphone_none_is_opened_and_the_speaker_is_the_clock() -> None:
+    board = Board(capture="")
+    board.plugged.discard("mic")
+    board.sound.open()
+    assert board.events == ["opened"]
+    assert set(board.run(500)) == {b""}
+    assert board.clock.now_s() == pytest.approx(5.0, abs=0.03)
+    assert board.sound.take_counts() == (0, 0, 0)  # neither an underrun nor a period too many: one clock
+
+
+def test_without_a_microphone_the_call_keeps_its_pace_while_the_speaker_is_away() -> None:
+    board = Board(capture="")
+    board.sound.open()
+    board.run(50)
+    board.plugged.discard("speaker")
+    board.run(5)
+    start_s = board.clock.now_s()
+    assert set(board.run(350)) == {b""}
+    assert board.clock.now_s() - start_s == pytest.approx(3.5, abs=0.05)
+    board.plugged.add("speaker")
+    board.run(150)
+    assert board.events == ["opened", "speaker: 'speaker' is gone: plug it in", "opened"]
+
+
+def test_a_speaker_that_takes_everything_at_once_does_not_take_all_of_the_processor() -> None:
+    board = Board(capture="")
+    board.sound.open()
+    board.run(1)
+    assert board.speaker is not None
+    board.speaker.queued_frames = lambda: 0
+    board.speaker.write = lambda _: None
+    start_s = board.clock.now_s()
+    board.run(200)
+    assert board.clock.now_s() - start_s >= 0.99

@@ -88,9 +88,9 @@ async def test_more_than_a_thousand_candidates_do_not_stop_the_loop() -> None:
         answer = await answer_of(pc, await peer.audio.offer())
         await peer.audio.accept_answer(answer.rstrip() + "\r\n" + lines)
         assert isinstance(await peer.event(), Connected)
-        ice = peer.audio._ice
-        assert ice is not None
-        assert len(ice.getRemoteCandidates()) <= 32
+        path = peer.audio._path
+        assert path is not None
+        assert len(path.connection.remote_candidates) <= 32
 
 
 @pytest.mark.parametrize("addresses", ["only IPv6", "none"])
@@ -134,9 +134,9 @@ async def test_an_answer_of_either_dtls_role_connects(setup: str) -> None:
 async def test_an_empty_datagram_from_anybody_does_not_end_the_call() -> None:
     async with Peer() as peer, stock() as pc:
         answer = await answer_of(pc, await peer.audio.offer())
-        ice = peer.audio._ice
-        assert ice is not None
-        port = ice.iceGatherer.getLocalCandidates()[0].port
+        path = peer.audio._path
+        assert path is not None
+        port = path.gathering.candidates[0].port
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anybody:
             anybody.sendto(b"", ("127.0.0.1", port))
             await peer.audio.accept_answer(answer)

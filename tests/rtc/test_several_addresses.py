@@ -80,8 +80,8 @@ async def test_we_nominate_one_pair_and_only_after_it_has_been_checked(
 
 async def test_a_far_end_that_nominates_one_pair_after_the_other_is_heard_on_all(several: None) -> None:
     peer, pc, fd = await connected("we offer")
-    assert peer._ice is not None
-    own = [protocol.transport.get_extra_info("sockname") for protocol in peer._ice._connection._protocols]
+    assert peer._path is not None
+    own = [protocol.transport.get_extra_info("sockname") for protocol in peer._path.connection._protocols]
     await pc.getSenders()[0].stop()
     with (
         socket.fromfd(fd, socket.AF_INET, socket.SOCK_DGRAM) as media,

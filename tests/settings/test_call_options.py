@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from agent.settings.absent import ABSENT_CALL_OPTIONS
 from agent.settings.base import snake_case
-from agent.settings.call_options import LATER, CallOptions
+from agent.settings.call_options import CallOptions
+from agent.settings.constraints import LATER
 from agent.settings.ice import IceServer
 from agent.settings.load import parse_call_options, parse_config
 from agent.settings.problems import ConfigErrors
@@ -56,6 +58,10 @@ TYPES = [
     ("receiveOnlyAudio", True, 1, False),
     ("micId", "plughw:1,0", 1, None),
     ("speakerId", "default", 1, None),
+    ("micLabel", "Device", 1, None),
+    ("remoteCallerName", "Reception", 1, None),
+    ("remoteCallerNumber", "+12345678900", 12345678900, None),
+    ("keepConnectionAliveOnSocketClose", True, 1, None),
     ("debug", True, "socket", False),
     ("debugOutput", "file", True, None),
 ]
@@ -226,28 +232,144 @@ def test_a_target_merges_into_plain_call_options(tmp_path: Path) -> None:
     assert merged.callerName == "Door"
 
 
-def test_later_names_options_that_exist() -> None:
-    assert LATER.keys() <= CallOptions.model_fields.keys()
-
-
 @pytest.mark.parametrize("name", LATER)
-def test_an_option_whose_behaviour_comes_later_says_so_when_it_is_set(name: str, tmp_path: Path) -> None:
-    asks_for_it = {"audio": False, "trickleIce": True, "prefetchIceCandidates": True}
-    value = asks_for_it.get(name, next(good for option, good, *_ in ALL if option == name))
-    assert from_file(tmp_path, name, value).later() == {name: LATER[name]}
+def test_a_constraint_whose_behaviour_comes_later_says_so_when_it_is_set(name: str, tmp_path: Path) -> None:
+    assert from_file(tmp_path, "audio", {name: True}).later() == {f"audio.{name}": LATER[name]}
+    assert from_file(tmp_path, "audio", {name: False}).later() == {}
     assert CallOptions().later() == {}
 
 
+def test_only_the_echo_cancellers_constraints_come_later() -> None:
+    assert LATER.keys() == {"echoCancellation", "noiseSuppression", "autoGainControl"}
+    everything = {name: good for name, good, *_ in ALL}
+    assert parse_call_options({**everything, "localStream": "default", "remoteStream": "default"}).later() == {}
+
+
 @pytest.mark.parametrize(
-    "options", [{"audio": True}, {"trickleIce": False}, {"useStereo": False}, {"debug": False}, {"localStream": None}]
+    ("constraint", "value"), [("deviceId", "plughw:1,0"), ("channelCount", 2), ("sampleRate", 16000)]
 )
-def test_asking_for_what_happens_today_needs_no_note(options: dict[str, Any]) -> None:
-    assert parse_call_options(options).later() == {}
+@pytest.mark.parametrize("form", [None, "exact", "ideal"])
+def test_constraints_choose_microphone_channels_and_rate(constraint: str, value: Any, form: str | None) -> None:
+    options = parse_call_options({"audio": {constraint: value if form is None else {form: value}}})
+    seen = {"deviceId": options.capture, "channelCount": 1 + options.stereo, "sampleRate": options.rate_hz}
+    assert seen == {"deviceId": None, "channelCount": 1, "sampleRate": None, constraint: value}
+    assert not options.receive_only
 
 
-@pytest.mark.parametrize("name", ["destinationNumber", "callerName", "customHeaders", "timeoutSecs", "micId"])
-def test_what_works_today_needs_no_note(name: str) -> None:
-    assert name not in LATER
+@pytest.mark.parametrize(
+    ("audio", "problem"),
+    [
+        ({"channelCount": 6}, "audio.channelCount: not possible, expected 1 or 2"),
+        ({"sampleRate": 44100}, "audio.sampleRate: not possible, expected 8000, 12000, 16000, 24000 or 48000"),
+        ({"echoCancelation": True}, 'audio.echoCancelation: unknown key, did you mean "echoCancellation"?'),
+        ({"echoCancellation": "yes"}, "audio.echoCancellation: wrong type (text), expected true or false"),
+        ({"deviceId": {"exact": "a", "ideal": "b"}}, "audio.deviceId: wrong type (a table), expected name of a sound"),
+        ({"deviceId": "file:'|reboot'"}, "audio.deviceId: only the name of a sound device is accepted here"),
+        ({"latency": 0.01}, "audio.latency: not an option here: the sound's delay is set by period_ms and fill_ms"),
+        (None, "audio: wrong type"),
+    ],
+)
+def test_a_constraint_that_cannot_be_met_is_told(audio: Any, problem: str) -> None:
+    with pytest.raises(ConfigErrors) as raised:
+        parse_call_options({"audio": audio})
+    assert str(raised.value.problems[0]).startswith(problem)
+
+
+NOTHING = "false needs receiveOnlyAudio = true, which makes a call that only listens: every call has audio"
+
+
+def test_a_call_without_audio_is_none() -> None:
+    assert parse_call_options({"audio": False}).conflict() == ("audio", NOTHING)
+    listening = parse_call_options({"audio": False, "receiveOnlyAudio": True})
+    assert listening.conflict() is None
+    assert listening.receive_only
+    assert CallOptions().conflict() is None
+
+
+@pytest.mark.parametrize(
+    ("defaults", "target", "path"),
+    [
+        ({"audio": False}, {}, "call_defaults.audio"),
+        ({}, {"audio": False}, "targets.t.audio"),
+        ({"receiveOnlyAudio": True}, {"audio": False, "receive_only_audio": False}, "targets.t.audio"),
+        ({"receive_only_audio": True}, {"audio": False}, None),
+        ({"audio": False, "receiveOnlyAudio": True}, {}, None),
+    ],
+)
+def test_a_config_with_calls_without_audio_is_refused(
+    defaults: dict[str, Any], target: dict[str, Any], path: str | None, tmp_path: Path
+) -> None:
+    config = {
+        "device": {"id": "a"},
+        "lines": {"t": {"login_token": "x"}},
+        "call_defaults": {"destinationNumber": "1001", **defaults},
+        "targets": {"t": target},
+    }
+    if path is None:
+        assert CallOptions.merged(parse_config(config, tmp_path).call_defaults).conflict() is None
+        return
+    with pytest.raises(ConfigErrors) as raised:
+        parse_config(config, tmp_path)
+    assert [str(problem) for problem in raised.value.problems] == [f"{path}: {NOTHING}"]
+
+
+@pytest.mark.parametrize(
+    ("options", "capture"),
+    [
+        ({}, None),
+        ({"audio": {"deviceId": "hw:3"}}, "hw:3"),
+        ({"audio": {"deviceId": "hw:3"}, "micLabel": "Device"}, "plughw:CARD=Device"),
+        ({"micLabel": "Device", "micId": "hw:1"}, "hw:1"),
+        ({"micId": "hw:1", "localStream": "hw:2"}, "hw:2"),
+    ],
+)
+def test_what_is_sent_is_the_first_of_stream_microphone_card_and_constraint(
+    options: dict[str, Any], capture: str | None
+) -> None:
+    assert parse_call_options(options).capture == capture
+
+
+def test_the_far_end_plays_where_the_speaker_or_the_element_says() -> None:
+    assert parse_call_options({"remoteElement": "hw:1"}).playback == "hw:1"
+    assert parse_call_options({"remoteElement": "hw:1", "speakerId": "hw:2"}).playback == "hw:2"
+    assert parse_call_options({"localElement": "hw:3"}).sidetone == "hw:3"
+    assert (CallOptions().playback, CallOptions().sidetone, CallOptions().record) == (None, None, None)
+
+
+def test_files_are_named_as_the_sound_devices_are_and_found_beside_the_config(tmp_path: Path) -> None:
+    assert from_file(tmp_path, "localStream", "hello.wav").capture == f"wav:{tmp_path}/hello.wav"
+    assert from_file(tmp_path, "remoteStream", "/srv/heard.WAV").record == "wav:/srv/heard.WAV"
+    assert from_file(tmp_path, "localStream", "wav:/srv/hello.wav").capture == "wav:/srv/hello.wav"
+    assert from_file(tmp_path, "remoteStream", "plughw:1,0").record == "plughw:1,0"
+
+
+@pytest.mark.parametrize("option", ["localStream", "remoteStream", "micId"])
+def test_options_from_outside_name_no_file_beside_the_daemon(option: str) -> None:
+    with pytest.raises(ConfigErrors, match=f"{option}: only the name of a sound device is accepted here"):
+        parse_call_options({option: "evil.wav"})
+
+
+@pytest.mark.parametrize(
+    ("options", "timeline"),
+    [
+        ({}, None),
+        ({"debugOutput": "file"}, None),
+        ({"debug": True}, "socket"),
+        ({"debug": True, "debugOutput": "file"}, "file"),
+    ],
+)
+def test_a_timeline_is_recorded_with_debug_only(options: dict[str, Any], timeline: str | None) -> None:
+    assert parse_call_options(options).timeline == timeline
+
+
+@pytest.mark.parametrize("name", ABSENT_CALL_OPTIONS)
+def test_an_option_of_the_sdk_without_sense_here_tells_why(name: str) -> None:
+    for spelling in (name, snake_case(name)):
+        with pytest.raises(ConfigErrors) as raised:
+            parse_call_options({spelling: True})
+        assert [str(problem) for problem in raised.value.problems] == [
+            f"{spelling}: not an option here: {ABSENT_CALL_OPTIONS[name]}"
+        ]
 
 
 @pytest.mark.parametrize("reference", [{"file": "/etc/shadow"}, {"env": "HOME"}, {"credential": "telnyx-token"}])

@@ -35,6 +35,17 @@ KEYS = st.text(max_size=6) | st.sampled_from(
         "customHeaders",
         "destination_number",
         "#call",
+        "login_token",
+        "url",
+        "command",
+        "watch",
+        "audio",
+        "deviceId",
+        "call_defaults",
+        "incoming",
+        "allow",
+        "#url",
+        "#constraints",
         "[key]",
     ]
 )

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from agent.settings.absent import ABSENT_CLIENT_OPTIONS
+from agent.settings.base import snake_case
 from agent.settings.line import CREDENTIAL_FORMS, KNOWN_REGIONS, LineConfig
-from agent.settings.load import parse_config
+from agent.settings.load import load_config, parse_config
+from agent.settings.token_source import TokenCommand, TokenFile, TokenUrl
 
 Complaints = Callable[[Any], list[str]]
 ANONYMOUS = {"target_type": "ai_assistant", "target_id": "assistant-1"}
@@ -164,3 +167,113 @@ def test_a_gateway_on_this_machine_is_recognised(tmp_path: Path, host: str, is_l
 
 def test_other_gateways_bring_none(tmp_path: Path) -> None:
     assert line_of(tmp_path, host="ws://127.0.0.1:1").ice_servers == []
+
+
+# Telnyx's client options beside address and credentials: name, a good value, a value of a wrong type, default.
+CLIENT = [
+    ("userVariables", {"site": "north"}, "north", None),
+    ("pushWhenActive", True, 1, None),
+    ("earlySdpAnswer", True, "yes", False),
+    ("skipLastVoiceSdkId", True, 1, False),
+    ("maxReconnectAttempts", 7, "7", 0),
+    ("keepConnectionAliveOnSocketClose", False, "no", True),
+    ("callReports", True, "on", False),
+    ("dtmf", "rfc4733", True, "info"),
+]
+
+
+@pytest.mark.parametrize(("name", "good", "wrong", "default"), CLIENT)
+def test_a_client_option_keeps_its_name_value_and_default(
+    name: str, good: Any, wrong: Any, default: Any, tmp_path: Path, complaints: Complaints
+) -> None:
+    assert getattr(line_of(tmp_path), name) == default
+    for spelling in (name, snake_case(name)):
+        assert getattr(line_of(tmp_path, **{spelling: good}), name) == good
+    assert complaints(config(login_token="t", **{name: wrong}))[0].startswith(f"lines.x.{name}: ")
+
+
+@pytest.mark.parametrize("name", ABSENT_CLIENT_OPTIONS)
+def test_a_client_option_of_the_sdk_that_is_not_here_tells_why(name: str, complaints: Complaints) -> None:
+    assert complaints(config(login_token="t", **{name: True})) == [
+        f"lines.x.{name}: not an option here: {ABSENT_CLIENT_OPTIONS[name]}"
+    ]
+
+
+def test_a_certain_node_is_named_by_address_and_port(tmp_path: Path, complaints: Complaints) -> None:
+    line = line_of(tmp_path, rtcIp="192.0.2.7", rtc_port=4433)
+    assert (line.rtcIp, line.rtcPort) == ("192.0.2.7", 4433)
+    for given, missing in (({"rtcIp": "192.0.2.7"}, "rtcPort"), ({"rtc_port": 1}, "rtcIp")):
+        assert complaints(config(login_token="t", **given)) == [
+            f"lines.x.{missing}: missing: rtcIp and rtcPort name a node together"
+        ]
+    assert complaints(config(login_token="t", rtcIp="node.example.com", rtcPort=1)) == [
+        "lines.x.rtcIp: not an IP address, expected one such as 192.0.2.7"
+    ]
+
+
+def test_a_token_in_the_config_is_there_at_once(tmp_path: Path) -> None:
+    line = line_of(tmp_path)
+    assert line.token is not None
+    assert line.token.get_secret_value() == "t"
+    assert line.token_source is None
+
+
+def test_a_source_of_tokens_is_kept_for_later(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("x")
+    file = line_of(tmp_path, login_token={"file": "not-there-yet", "watch": True})
+    assert file.token_source == TokenFile(file=tmp_path / "not-there-yet", watch=True)
+    assert file.token is None
+    command = line_of(tmp_path, login_token={"command": ["get-token", "--for", "a b"]})
+    assert command.token_source == TokenCommand(command=["get-token", "--for", "a b"])
+    url = line_of(tmp_path, login_token={"url": "https://b.example/t", "bearer": "s3cr3t", "ca_file": "ca.pem"})
+    assert isinstance(url.token_source, TokenUrl)
+    assert url.token_source.ca_file == tmp_path / "ca.pem"
+    assert url.token_source.bearer is not None
+    assert url.token_source.bearer.get_secret_value() == "s3cr3t"
+    assert "s3cr3t" not in repr(url)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080/token", "http://localhost/t", "https://b.example:8443/t?a=1"])
+def test_tokens_come_encrypted_or_from_this_machine(url: str, tmp_path: Path) -> None:
+    assert line_of(tmp_path, login_token={"url": url}).token_source == TokenUrl(url=url)
+
+
+@pytest.mark.parametrize(
+    ("token", "problem"),
+    [
+        (
+            {"url": "http://b.example/t"},
+            ": http:// is not encrypted and only allowed to this machine itself: use https://",
+        ),
+        ({"url": "ftp://b.example/t"}, ": not an address, expected https://host/path"),
+        ({"url": "https://"}, ": not an address, expected https://host/path"),
+        ({"url": "https://b.example/a b"}, ": not an address, expected https://host/path"),
+        ({"url": "https://u:s3cr3t@b.example"}, ": a user name or password does not belong in the address"),
+        ({"url": "https://b", "bearer": "s3cr3t s"}, "bearer: has characters that no HTTP header can carry"),
+        ({"url": "https://b", "bearer": "s3cr3t\u00e9"}, "bearer: has characters that no HTTP header can carry"),
+        ({"url": "https://b", "bearer": {"env": "NOPE_X"}}, ": the environment variable NOPE_X is not set"),
+        ({"url": "https://b", "client_cert": "here.pem"}, "client_key: missing: client_cert needs a client_key"),
+        ({"url": "https://b", "ca_file": "no.pem"}, "no.pem cannot be read: No such file"),
+        ({"url": "https://b", "berer": "s3cr3t"}, 'berer: unknown key, did you mean "bearer"?'),
+        ({"command": []}, "command: empty, expected at least one entry"),
+        ({"command": "get-token"}, "command: wrong type (text), expected list of text on one line, not empty"),
+        ({"command": ["a\nb"]}, "command[0]: not in the right form"),
+        ({"file": "token", "watch": False}, "watch: not possible, expected true"),
+        ({"watch": True}, "file: missing"),
+        ({"file": 5, "watch": True}, "file: wrong type, expected the path of a file"),
+    ],
+)
+def test_a_source_that_cannot_work_is_told(token: Any, problem: str, tmp_path: Path, complaints: Complaints) -> None:
+    (tmp_path / "here.pem").write_text("x")
+    (found,) = complaints(config(login_token=token))
+    assert found.startswith("lines.x.login_token")
+    assert problem in found
+    assert "s3cr3t" not in found
+
+
+def test_a_source_is_checked_away_from_its_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[device]\nid = "a"\n[lines.x]\nlogin_token = { url = "https://b.example", bearer = { credential = "b" } }\n'
+    )
+    assert isinstance(load_config(path, environ={}, resolve_secrets=False).lines["x"].token_source, TokenUrl)

@@ -13,6 +13,7 @@ from agent.settings.load import load_config
 from agent.settings.model import Config
 from agent.settings.schema import REFERENCE_PATH, SCHEMA_PATH, reference_text, schema_text
 from agent.settings.show import notes
+from agent.settings.token_source import TokenCommand, TokenFile, TokenUrl
 
 ROOT = Path(__file__).parents[2]
 CREDENTIALS = ["telnyx-token", "telnyx-password", "office-password", "pbx-password", "mqtt-password", "turn"]
@@ -34,16 +35,17 @@ def models(model: type[SettingsModel]) -> set[type[SettingsModel]]:
     found = {model}
     for field in model.model_fields.values():
         node = Node(field.annotation)
-        inner = node.model or (item.model if (item := node.child(0)) else None)
-        if inner is not None and inner not in found:
-            found |= models(inner)
+        item = node.child(0)
+        for inner in node.models or (item.models if item else []):
+            if inner not in found:
+                found |= models(inner)
     return found
 
 
 def test_the_reference_config_loads_as_it_is(environ: dict[str, str]) -> None:
     config = load_config(ROOT / "config/callpoint.toml", environ=environ)
     assert config.device.id == "front-door"
-    token = config.lines["telnyx"].login_token
+    token = config.lines["telnyx"].token
     assert token is not None
     assert token.get_secret_value() == "the telnyx-token"
     assert config.targets["reception"].destinationNumber == "+12345678900"
@@ -70,6 +72,9 @@ def test_every_commented_setting_of_the_reference_config_is_a_good_one(environ: 
 def test_the_reference_config_shows_every_key() -> None:
     text = (ROOT / "config/callpoint.toml").read_text()
     sections = set(re.findall(r"(?m)^#?\[(\w+)", text))
+    assert {"watch", "command", "bearer", "sampleRate"} <= {
+        name for model in models(Config) for name in model.model_fields
+    }
     assert sections == set(Config.model_fields)
     keys = {name for model in models(Config) - {Config} for name in model.model_fields}
     assert {key for key in keys if not re.search(rf"\b{key} = ", text)} == {
@@ -102,6 +107,13 @@ def test_schema_and_reference_page_are_up_to_date() -> None:
     cure = "run python -m agent.settings.schema"
     assert (ROOT / SCHEMA_PATH).read_text() == schema_text(), cure
     assert (ROOT / REFERENCE_PATH).read_text() == reference_text(), cure
+
+
+def test_the_reference_page_shows_every_key_of_a_tokens_source() -> None:
+    page = (ROOT / REFERENCE_PATH).read_text()
+    for model in (TokenFile, TokenCommand, TokenUrl):
+        for name in model.model_fields:
+            assert re.search(rf"`(\{{ [^`]*\b)?{name}\b", page.split("## Login tokens")[1].split("\n## ")[0]), name
 
 
 def test_every_key_is_explained() -> None:

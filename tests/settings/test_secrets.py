@@ -27,7 +27,7 @@ def config(secret: Any) -> dict[str, Any]:
 
 
 def token(secret: Any, base: Path, **environ: str) -> str:
-    found = parse_config(config(secret), base, environ=environ).lines["x"].login_token
+    found = parse_config(config(secret), base, environ=environ).lines["x"].token
     assert found is not None
     return found.get_secret_value()
 
@@ -68,7 +68,7 @@ def test_plain_text_is_taken_from_a_config_of_the_owner_alone(tmp_path: Path) ->
     text = f'[device]\nid = "a"\n[lines.x]\nlogin_token = "{SECRET}"\n'
     for mode in (0o600, 0o400):
         path = private(tmp_path / f"{mode}.toml", text, mode)
-        found = load_config(path).lines["x"].login_token
+        found = load_config(path).lines["x"].token
         assert found is not None
         assert found.get_secret_value() == SECRET
 
@@ -134,7 +134,7 @@ def test_a_credential_outside_of_a_service_says_why(tmp_path: Path) -> None:
 def test_a_config_can_be_checked_away_from_its_secrets(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text('[device]\nid = "a"\n[lines.x]\nlogin_token = { credential = "telnyx-token" }\n')
-    found = load_config(path, environ={}, resolve_secrets=False).lines["x"].login_token
+    found = load_config(path, environ={}, resolve_secrets=False).lines["x"].token
     assert found is not None
     assert found.get_secret_value() == ""
     path.write_text('[device]\nid = "a"\n[lines.x]\nlogin_token = { credential = "a/b" }\n')

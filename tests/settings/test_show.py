@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.settings.call_options import LATER
+from agent.settings.constraints import LATER
 from agent.settings.line import KNOWN_REGIONS
 from agent.settings.load import parse_config
 from agent.settings.show import masked, notes
@@ -40,6 +40,12 @@ def test_defaults_are_shown_and_secrets_are_not(good: dict[str, Any], tmp_path: 
         "region": "eu",
         "login": "door",
         "password": "********",
+        "earlySdpAnswer": False,
+        "skipLastVoiceSdkId": False,
+        "maxReconnectAttempts": 0,
+        "keepConnectionAliveOnSocketClose": True,
+        "callReports": False,
+        "dtmf": "info",
     }
     assert shown["mqtt"]["password"] == "********"
     assert shown["mqtt"]["port"] == 8883
@@ -54,12 +60,11 @@ def test_a_plain_config_has_no_notes_but_about_its_dialect(good: dict[str, Any],
 
 
 def test_every_option_that_comes_later_is_noted_where_it_is_set(good: dict[str, Any], tmp_path: Path) -> None:
-    good["call_defaults"]["trickleIce"] = True
-    good["targets"]["reception"] |= {"useStereo": True, "audio": False, "debug": False}
-    assert notes_of(good, tmp_path)[:3] == [
-        f"call_defaults.trickleIce: {LATER['trickleIce']}",
-        f"targets.reception.audio: {LATER['audio']}",
-        f"targets.reception.useStereo: {LATER['useStereo']}",
+    good["call_defaults"]["audio"] = {"echoCancellation": True, "channelCount": 2}
+    good["targets"]["reception"]["audio"] = {"autoGainControl": {"ideal": True}, "noiseSuppression": False}
+    assert notes_of(good, tmp_path)[:2] == [
+        f"call_defaults.audio.echoCancellation: {LATER['echoCancellation']}",
+        f"targets.reception.audio.autoGainControl: {LATER['autoGainControl']}",
     ]
 
 
@@ -86,6 +91,23 @@ def test_every_option_that_comes_later_is_noted_where_it_is_set(good: dict[str, 
             "targets.reception.id: every call gets this same id; gateways refuse a second call at the same time",
         ),
         (
+            {"call_defaults.receiveOnlyAudio": True},
+            "targets.reception.receiveOnlyAudio: not used, only a call with audio = false only listens",
+        ),
+        (
+            {"targets.reception.debugOutput": "file"},
+            "targets.reception.debugOutput: not used, only debug = true records a timeline",
+        ),
+        (
+            {"call_defaults.forceRelayCandidate": True},
+            "targets.workshop.forceRelayCandidate: no TURN server in iceServers, so no call will have audio",
+        ),
+        ({"lines.office.earlySdpAnswer": True}, "lines.office.earlySdpAnswer: not used, only Telnyx knows it"),
+        (
+            {"lines.open": {"login_token": {"url": "https://backend.example.com/token"}}},
+            "lines.open.login_token: without bearer and client_cert anyone who knows the address gets a token",
+        ),
+        (
             {
                 "lines.ai": {"anonymous_login": {"target_type": "ai_assistant", "target_id": "x"}},
                 "targets.reception.line": "ai",
@@ -106,6 +128,16 @@ def test_what_is_worth_knowing_is_noted(
         table[last] = value
     good = {key: value for key, value in good.items() if value is not None}
     assert note in notes_of(good, tmp_path)
+
+
+def test_where_tokens_come_from_is_shown_without_its_secrets(good: dict[str, Any], tmp_path: Path) -> None:
+    good["lines"]["telnyx"] = {"login_token": {"url": "https://backend.example.com/token", "bearer": "hunter2"}}
+    shown = masked(parse_config(good, tmp_path))
+    assert tomllib.loads(shown)["lines"]["telnyx"]["login_token"] == {
+        "url": "https://backend.example.com/token",
+        "bearer": "********",
+    }
+    assert "hunter2" not in shown
 
 
 VALUES = st.recursive(

@@ -10,7 +10,7 @@ import pytest
 
 from agent.settings.buttons import CallAction
 from agent.settings.load import parse_config
-from agent.settings.service import ServiceConfig, control_socket_path
+from agent.settings.service import ServiceConfig, control_socket_path, state_folder
 from tests.settings.tables import MINIMAL, with_value
 
 Complaints = Callable[[Any], list[str]]
@@ -35,10 +35,26 @@ def test_defaults_are_those_of_the_design(tmp_path: Path) -> None:
             "dtx": False,
             "ptime_ms": 20,
         },
+        "tones": "etsi",
+        "detect_dtmf": False,
     }
     assert config.board.kind == "auto"
     assert config.mqtt is None
-    assert config.service.model_dump() == {"control_socket": None, "log_level": "info", "watchdog": True}
+    assert config.service.model_dump() == {
+        "control_socket": None,
+        "state_dir": None,
+        "log_level": "info",
+        "watchdog": True,
+    }
+    assert config.incoming.model_dump() == {
+        "answer": "ring",
+        "allow": [],
+        "auto_answer_after_s": 0.0,
+        "busy": "reject",
+        "ring_s": 60.0,
+        "ringtone": True,
+    }
+    assert config.retry_limit.model_dump() == {"calls": 5, "per_s": 60.0}
     assert config.buttons["b"].model_dump() == {
         "gpio": 17,
         "press": {"target": "t"},
@@ -65,7 +81,8 @@ PIN = "expected whole number from 2 to 27"
 ACTION = '{ target = "name of a target" }, "hangup", "answer" or "mute"'
 TOPIC = 'not in the right form, expected a topic without "+", "#" and without "/" at its ends'
 SOCKET = "not in the right form, expected absolute path of at most 107 characters"
-SECTIONS = "device, lines, call_defaults, targets, buttons, lamps, audio, board, mqtt, service"
+SECTIONS = "device, lines, call_defaults, targets, incoming, retry_limit, buttons, lamps, audio, board, mqtt, service"
+CALLER = 'not in the right form, expected a number, a SIP URI or a pattern such as "+49*" or "sip:*@office.example.com"'
 
 
 @pytest.mark.parametrize(
@@ -105,6 +122,14 @@ SECTIONS = "device, lines, call_defaults, targets, buttons, lamps, audio, board,
         ("service.control_socket", "/" + "a" * 107, SOCKET),
         ("service.log_level", "loud", 'not possible, expected "debug", "info", "warning" or "error"'),
         ("service.watchdog", "on", "wrong type (text), expected true or false"),
+        ("incoming.answer", "always", 'not possible, expected "ring", "auto" or "reject"'),
+        ("incoming.allow", "+1*", "wrong type (text), expected list of " + CALLER.partition("expected ")[2]),
+        ("incoming.allow[0]", ["a\tb"], CALLER),
+        ("incoming.busy", "hold", 'not possible, expected "reject" or "replace"'),
+        ("incoming.ring_s", 0, "out of range, expected number above 0 to 3600"),
+        ("retry_limit.calls", 0, "out of range, expected whole number from 1 to 1000"),
+        ("audio.tones", "uk", 'not possible, expected "etsi" or "us"'),
+        ("service.state_dir", "state", "not in the right form, expected absolute path"),
         ("lines", {}, "empty, expected at least one entry"),
         ("plans", {}, f"unknown key, expected one of {SECTIONS}"),
     ],
@@ -113,7 +138,8 @@ def test_a_mistake_is_named_with_its_place_and_what_is_expected(
     path: str, value: Any, message: str, complaints: Complaints, tmp_path: Path
 ) -> None:
     (tmp_path / "here.pem").write_text("certificate")
-    assert complaints(with_value(path, value)) == [f"{path}: {message}".replace("{base}", str(tmp_path))]
+    problems = complaints(with_value(path.partition("[")[0], value))
+    assert problems == [f"{path}: {message}".replace("{base}", str(tmp_path))]
 
 
 @pytest.mark.parametrize(
@@ -182,6 +208,30 @@ def test_targets_without_a_line_use_the_first_one(tmp_path: Path) -> None:
     assert parsed.default_line == "x"
     assert parsed.line_of("t") == "x"
     assert parsed.line_of("other") == "a-second-one"
+
+
+def test_answering_unasked_needs_to_know_whom(complaints: Complaints, tmp_path: Path) -> None:
+    assert complaints(with_value("incoming.answer", "auto")) == [
+        'incoming.allow: missing: answer = "auto" opens the microphone to callers, name them; ["*"] is everybody'
+    ]
+    assert complaints(with_value("incoming.busy", "replace")) == [
+        'incoming.allow: missing: busy = "replace" lets callers end a call, name them; ["*"] is everybody'
+    ]
+    incoming = {"answer": "auto", "allow": ["+1234*", "+49 (30) 123-45?", "sip:bob@[2001:db8::1]", "*"]}
+    assert parse_config(with_value("incoming", incoming), tmp_path).incoming.allow == incoming["allow"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "path"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/callpoint:/var/lib/b", "HOME": "/root"}, "/var/lib/callpoint"),
+        ({"XDG_STATE_HOME": "/home/pi/state", "HOME": "/home/pi"}, "/home/pi/state/callpoint-door"),
+        ({"XDG_STATE_HOME": "state", "HOME": "/home/pi"}, "/home/pi/.local/state/callpoint-door"),
+    ],
+)
+def test_what_outlives_the_daemon_has_its_folder(environ: dict[str, str], path: str) -> None:
+    assert state_folder(ServiceConfig(), "door", environ) == Path(path)
+    assert state_folder(ServiceConfig(state_dir="/srv/state"), "door", environ) == Path("/srv/state")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""From the config's tables to what the packages want to know: lines, the broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.gateway.line_settings import AnonymousLogin, LineSettings
+from agent.mqtt.broker import LinkSettings, MqttVersion
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from agent.settings.line import LineConfig
+    from agent.settings.mqtt import MqttConfig
+
+
+def line_settings(name: str, line: LineConfig) -> LineSettings:
+    """A line as the gateway package wants it."""
+    anonymous = line.anonymous_login
+    return LineSettings(
+        name=name,
+        url=line.url,
+        dialect=line.dialect,
+        login=line.login,
+        password=_plain(line.password),
+        login_token=_plain(line.token),
+        anonymous=None
+        if anonymous is None
+        else AnonymousLogin(
+            target_id=anonymous.target_id,
+            target_type=anonymous.target_type,
+            target_version_id=anonymous.target_version_id,
+            target_params=anonymous.target_params,
+        ),
+        ca_file=str(line.ca_file) if line.ca_file else None,
+        rtc_ip=line.rtcIp,
+        rtc_port=line.rtcPort,
+        skip_last_voice_sdk_id=line.skipLastVoiceSdkId,
+        max_reconnect_attempts=line.maxReconnectAttempts,
+        keep_connection_alive_on_socket_close=line.keepConnectionAliveOnSocketClose,
+        early_sdp_answer=line.earlySdpAnswer,
+        push_when_active=line.pushWhenActive,
+        user_variables=line.userVariables or {},
+        needs_token=line.token_source is not None,
+    )
+
+
+def mqtt_settings(mqtt: MqttConfig, client_id: str) -> LinkSettings:
+    """The broker as the MQTT package wants it."""
+    versions = {5: MqttVersion.V5, "3.1.1": MqttVersion.V311, "auto": None}
+    return LinkSettings(
+        host=mqtt.host,
+        port=mqtt.port,
+        client_id=client_id,
+        username=mqtt.username or "",
+        password=_plain(mqtt.password) or "",
+        tls=mqtt.tls,
+        ca_file=str(mqtt.ca_file or ""),
+        cert_file=str(mqtt.cert_file or ""),
+        key_file=str(mqtt.key_file or ""),
+        keepalive_s=mqtt.keepalive_s,
+        version=versions[mqtt.version],
+    )
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None

@@ -1,0 +1,123 @@
+"""A call changes its path or its keys: what is heard, what leaves, and what becomes of the old socket."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agent.media import rtp, srtp
+from agent.media.messages import SrtpKeys
+from tests.media.call_model import (
+    LATENCY_S,
+    PERIOD_FRAMES,
+    PERIOD_S,
+    Conversation,
+    Wire,
+    end,
+    far_session,
+    speak,
+    speech,
+    transport,
+)
+
+
+def test_another_path_with_the_same_keys_goes_on_in_the_same_stream() -> None:
+    side = end(0)
+    now_s = speak(side.engine, side.wire, speech(0.2))
+    other = Wire()
+    side.engine.connect(transport(0), bytes(7) + b"\x01", other, now_s)
+    speak(side.engine, other, speech(0.2), now_s)
+    session = far_session()
+    first = [rtp.unpack_header(session.unprotect(data)) for data in side.wire.sent]
+    second = [rtp.unpack_header(session.unprotect(data)) for data in other.sent]
+    assert len(second) == 10
+    assert rtp.sequence_delta(second[0][2], first[-1][2]) == 1
+    assert rtp.timestamp_delta(second[0][3], first[-1][3]) == 960
+    assert not second[0][1] & rtp.MARKER
+
+
+def moved(new_keys: bool, *, at: int = 60, latency_s: float = LATENCY_S) -> tuple[Conversation, Wire, np.ndarray]:
+    """A conversation whose path changes after `at` periods, with packets still on their way on the old one."""
+    call, voice = Conversation(lambda _, sent_s: [sent_s + latency_s]), speech(2.0)
+    former = call.listener.wire
+    for number in range(len(voice) // PERIOD_FRAMES):
+        if number == at:
+            fresh = SrtpKeys("SRTP_AEAD_AES_256_GCM", tx=os.urandom(44), rx=os.urandom(44))
+            setups = [transport(0), transport(1)]
+            if new_keys:
+                other = SrtpKeys(fresh.profile, tx=fresh.rx, rx=fresh.tx)
+                setups = [replace(setups[0], keys=fresh), replace(setups[1], keys=other)]
+            for side, setup in zip((call.talker, call.listener), setups, strict=True):
+                side.wire = Wire()
+                key_id = b"newkeys!" if new_keys else bytes(7) + bytes([setup.rtp.ssrc - 999])
+                side.engine.connect(setup, key_id, side.wire, call.now_s)
+        call.now_s += PERIOD_S
+        former.now_s = call.now_s + 0.0031
+        call.step(voice[number * PERIOD_FRAMES : (number + 1) * PERIOD_FRAMES].tobytes())
+    return call, former, np.frombuffer(b"".join(call.heard), np.int16)
+
+
+@pytest.mark.parametrize("new_keys", [False, True])
+@pytest.mark.parametrize("at", [60, 61])
+def test_a_change_of_path_is_not_heard_at_all(new_keys: bool, at: int) -> None:
+    """Bit for bit: what waits on the old socket is read, and no stream begins anew."""
+    undisturbed = Conversation(lambda _, sent_s: [sent_s + 0.035]).run(speech(2.0))
+    call, former, heard = moved(new_keys, at=at, latency_s=0.035)
+    assert np.array_equal(heard, undisturbed)
+    assert former.arriving == []
+    stats = call.listener.engine.stats(call.now_s)
+    assert (stats.packets_lost, stats.concealed_frames, stats.auth_failures) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("new_keys", [False, True])
+def test_packets_that_wait_on_the_old_socket_are_read_before_it_is_left(new_keys: bool) -> None:
+    side, session = end(1), far_session(0)
+    for number in range(8):
+        data = rtp.pack(b"\x08", payload_type=111, sequence=number, timestamp=number * 960, ssrc=1000)
+        side.wire.deliver(session.protect(data), 0.0)
+    fresh = SrtpKeys("SRTP_AES128_CM_SHA1_80", tx=bytes(30), rx=bytes(range(30)))
+    setup = replace(transport(1), keys=fresh) if new_keys else transport(1)
+    side.engine.connect(setup, b"newkeys!" if new_keys else bytes(7) + b"\x02", Wire(), 0.01)
+    assert side.wire.arriving == []
+    assert not side.wire.closed
+    assert side.engine.stats(0.01).packets_received == 8
+
+
+def test_a_former_socket_is_closed_after_a_while_and_with_the_call() -> None:
+    side = end(0)
+    wires = [side.wire, Wire(), Wire(), Wire()]
+    now_s = 0.1
+    for wire in wires[1:3]:
+        side.engine.connect(transport(0), bytes(7) + b"\x01", wire, now_s)
+    assert [wire.closed for wire in wires] == [True, False, False, False]  # one former path at a time
+    now_s = speak(side.engine, wires[2], speech(1.2), now_s)
+    assert [wire.closed for wire in wires] == [True, True, False, False]
+    side.engine.connect(transport(0), bytes(7) + b"\x01", wires[3], now_s)
+    side.engine.close(now_s)
+    assert all(wire.closed for wire in wires)
+
+
+def test_stun_on_the_former_socket_still_finds_its_owner() -> None:
+    side = end(0)
+    former = side.wire
+    side.engine.connect(transport(0), bytes(7) + b"\x01", Wire(), 0.0)
+    former.deliver(b"\x00\x01late", 0.01)
+    former.now_s = 1.0
+    speak(side.engine, Wire(), np.zeros(4 * PERIOD_FRAMES, np.int16))
+    assert [data for data, _ in side.forwarded] == [b"\x00\x01late"]
+
+
+def test_new_keys_continue_the_timeline_with_a_new_rollover_counter() -> None:
+    side = end(0)
+    now_s = speak(side.engine, side.wire, speech(0.2))
+    last = rtp.unpack_header(side.wire.sent[-1])
+    fresh = SrtpKeys("SRTP_AES128_CM_SHA1_80", tx=bytes(30), rx=bytes(range(30)))
+    side.engine.connect(replace(transport(0), keys=fresh), b"newkeys!", side.wire, now_s)
+    side.wire.sent.clear()
+    now_s = speak(side.engine, side.wire, speech(0.2), now_s)
+    session = srtp.SrtpSession(SrtpKeys(fresh.profile, tx=fresh.rx, rx=fresh.tx), 1)
+    header = rtp.unpack_header(session.unprotect(side.wire.sent[0]))
+    assert rtp.sequence_delta(header[2], last[2]) == 1
+    assert rtp.timestamp_delta(header[3], last[3]) == 960
+    assert side.engine.stats(now_s).packets_sent == 20
