@@ -8,11 +8,12 @@ import logging
 import time
 from typing import TYPE_CHECKING, Never
 
+from agent.calls.codes import Code
 from agent.gateway import jsonrpc
 from agent.gateway.clock import deadline, sleep
 from agent.gateway.dialog import dialog_params
 from agent.gateway.errors import ConnectionLost, GatewayRefused, GatewayTimeout, LineDown
-from agent.gateway.events import LineState, WarningCode, warning
+from agent.gateway.events import LineState, warning
 from agent.gateway.gateway_requests import GatewayRequests
 from agent.gateway.incoming import gateway_state_of
 from agent.gateway.jsonrpc import ErrorResponse, ProtocolError, Request, Response
@@ -181,7 +182,7 @@ class Connection:
             self._session.use_token(former_token)
             text = f"the gateway refused the new login token: {told} ({refusal.code}); the one before stays in use"
             logger.warning("line %s: %s", self._settings.name, text)
-            self._emit(warning(self._settings.name, WarningCode.LOGIN_FAILED, text))
+            self._emit(warning(self._settings.name, Code.LOGIN_FAILED, text))
         except (GatewayTimeout, LineDown) as failure:
             logger.info("line %s: new login with the new token failed: %s", self._settings.name, failure)
             self._doubt()
@@ -278,7 +279,7 @@ class Connection:
             if expiry is not None and expiry.warning_due(wall_s):
                 text = f"the login token ends in {max(0, round(expiry.left_s(wall_s)))} s: a new one is needed"
                 logger.warning("line %s: %s", self._settings.name, text)
-                self._emit(warning(self._settings.name, WarningCode.TOKEN_EXPIRING_SOON, text))
+                self._emit(warning(self._settings.name, Code.TOKEN_EXPIRING_SOON, text))
             await sleep(self._clock, CHECK_S)
 
     async def _keep_alive(self) -> Never:
@@ -321,5 +322,5 @@ class Connection:
         except GatewayTimeout:
             self._link.abort()
             raise ConnectionLost(
-                "the gateway does not answer pings any more", warning=WarningCode.SIGNALLING_RECOVERY_REQUIRED
+                "the gateway does not answer pings any more", warning=Code.SIGNALING_RECOVERY_REQUIRED
             ) from None

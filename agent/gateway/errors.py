@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agent.gateway.events import WarningCode
+    from agent.calls.codes import Code
 
 
 class GatewayError(Exception):
@@ -48,7 +48,7 @@ class ConnectionLost(Exception):  # noqa: N818  how every connection ends
     `warning`: what the SDK would tell its application about it, if it has a code for it.
     """
 
-    def __init__(self, detail: str, kind: LossKind = LossKind.BROKEN, *, warning: WarningCode | None = None) -> None:
+    def __init__(self, detail: str, kind: LossKind = LossKind.BROKEN, *, warning: Code | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.kind = kind

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any
+
+from agent.calls.codes import Code
 
 
 class LineState(StrEnum):
@@ -22,18 +24,6 @@ class LineState(StrEnum):
     READY = "ready"
     REJECTED = "rejected"  # the gateway refuses the credentials: retried seldom, never hammered
     EXHAUSTED = "exhausted"  # `max_reconnect_attempts` failed in a row: waits to be hurried, or for another network
-
-
-class WarningCode(IntEnum):
-    """The SDK's codes of what a line can warn of (telnyx-rtc.md 6); the names are the SDK's too."""
-
-    TOKEN_EXPIRING_SOON = 34001
-    UNKNOWN_REATTACHED_SESSION = 35002
-    SIGNALLING_RECOVERY_REQUIRED = 36003
-    RECONNECTION_FAILED_WITH_NO_AUTO_RECONNECT = 36005  # after a punt the SDK does not come back by itself
-    RECONNECTION_EXHAUSTED = 45003
-    GATEWAY_FAILED = 45004
-    LOGIN_FAILED = 46001
 
 
 @dataclass(frozen=True)
@@ -222,6 +212,6 @@ LineEvent = (
 )
 
 
-def warning(line: str, code: WarningCode, text: str, call_id: str | None = None) -> LineWarning:
+def warning(line: str, code: Code, text: str, call_id: str | None = None) -> LineWarning:
     """The event of a warning."""
     return LineWarning(line, int(code), code.name, text, call_id)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Never
 
+from agent.calls.codes import Code
 from agent.gateway import jsonrpc
 from agent.gateway.dialect import AI_CONVERSATION, dialect_of
 from agent.gateway.errors import ConnectionLost, LossKind
-from agent.gateway.events import AiConversation, CallsGone, CallsReattached, RemoteAttach, WarningCode, warning
+from agent.gateway.events import AiConversation, CallsGone, CallsReattached, RemoteAttach, warning
 from agent.gateway.incoming import CALL_METHODS, call_id_of, gateway_state_of, read_call_event, reattached_calls
 from agent.gateway.jsonrpc import ProtocolError, Request
 
@@ -107,7 +108,7 @@ class GatewayRequests:
         raise ConnectionLost(
             "the gateway sent this device away (punt): is the same login in use elsewhere?",
             LossKind.PUNTED,
-            warning=WarningCode.RECONNECTION_FAILED_WITH_NO_AUTO_RECONNECT,
+            warning=Code.RECONNECTION_FAILED_WITH_NO_AUTO_RECONNECT,
         )
 
     async def _take_call_request(self, request: Request, method: str) -> None:
@@ -119,7 +120,7 @@ class GatewayRequests:
             raise
         if isinstance(event, RemoteAttach) and not event.known:
             text = "the gateway offers a call again that this device does not know"
-            self._emit(warning(name, WarningCode.UNKNOWN_REATTACHED_SESSION, text, event.call_id))
+            self._emit(warning(name, Code.UNKNOWN_REATTACHED_SESSION, text, event.call_id))
         if event is not None:
             self._emit(event)
         elif method == "attach":

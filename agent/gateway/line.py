@@ -10,12 +10,13 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Never
 
+from agent.calls.codes import Code
 from agent.gateway.clock import Clock, LoopClock, deadline
 from agent.gateway.connect import open_socket
 from agent.gateway.connection import Connection
 from agent.gateway.dialect import dialect_named
 from agent.gateway.errors import ConnectionLost, LossKind
-from agent.gateway.events import CallsGone, LineChanged, LineState, WarningCode, warning
+from agent.gateway.events import CallsGone, LineChanged, LineState, warning
 from agent.gateway.line_calls import LineCalls
 from agent.gateway.link import Link
 from agent.gateway.retries import Retries
@@ -213,7 +214,7 @@ class GatewayLine(LineCalls):
         logger.warning("line %s: %s", self.name, text, extra={"line": self.name})
         if gone := self._dialogs.end_all_but(frozenset()):
             self._on_event(CallsGone(self.name, gone))
-        self._on_event(warning(self.name, WarningCode.RECONNECTION_EXHAUSTED, text))
+        self._on_event(warning(self.name, Code.RECONNECTION_EXHAUSTED, text))
         self._change(LineState.EXHAUSTED, text)
 
     def _on_registration(self, state: LineState, detail: str) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Never
 
+from agent.calls.codes import Code
 from agent.gateway import jsonrpc
 from agent.gateway.clock import deadline
 from agent.gateway.errors import ConnectionLost, GatewayRefused, GatewayTimeout, LossKind
-from agent.gateway.events import LineState, WarningCode
+from agent.gateway.events import LineState
 from agent.gateway.incoming import gateway_state_of
 from agent.gateway.session import POLL_MAX_S, POLL_MIN_S, Registration, RegistrationStep
 
@@ -100,7 +101,7 @@ class Registrar:
             told = self._session.redacted(refusal.message) or "no reason given"
             kind = LossKind.BROKEN if refusal.code == jsonrpc.INTERNAL_ERROR else LossKind.REJECTED
             text = f"the gateway refused the login: {told} ({refusal.code})"
-            raise ConnectionLost(text, kind, warning=WarningCode.LOGIN_FAILED) from None
+            raise ConnectionLost(text, kind, warning=Code.LOGIN_FAILED) from None
         except GatewayTimeout as timeout:
             raise ConnectionLost(str(timeout)) from None
         self._session.logged_in(result, self._clock.now())
@@ -141,7 +142,7 @@ class Registrar:
                 failed = step is RegistrationStep.RECONNECT
                 raise ConnectionLost(
                     f"the gateway does not register this line ({state})",
-                    warning=WarningCode.GATEWAY_FAILED if failed else WarningCode.LOGIN_FAILED,
+                    warning=Code.GATEWAY_FAILED if failed else Code.LOGIN_FAILED,
                 )
             case RegistrationStep.POLL:
                 wait_s = self._rng.randint(POLL_MIN_S, POLL_MAX_S)
