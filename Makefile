@@ -11,9 +11,9 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --use-pe
 # on, having said so: the lab has a broker of its own, and tests that miss something are skipped.
 APT_BUILD := gcc python3-dev python3-venv libasound2-dev libsystemd-dev pkg-config libopus0
 APT_RUN   := mosquitto
-APT_TEST  := mosquitto pulseaudio libasound2-plugins espeak-ng systemd-container systemd
+APT_TEST  := mosquitto pulseaudio libasound2-plugins espeak-ng systemd-container systemd coturn iproute2
 # Debian's npm would clash with one that came with another source's Node.js.
-APT_SDK   := chromium coturn $(shell command -v npm >/dev/null 2>&1 || echo npm)
+APT_SDK   := chromium $(shell command -v npm >/dev/null 2>&1 || echo npm)
 
 .PHONY: help setup setup-test run test interop lint bench install clean
 
@@ -56,7 +56,7 @@ lint: $(VENV)/.test  ## ruff and mypy --strict
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-bench: $(VENV)/.test  ## speed beside stock aiortc, written to build/bench/call.json
+bench: $(VENV)/.interop  ## speed beside stock aiortc and the SDK, written to build/bench/call.json
 	$(PY) -m tests.bench.call $(ARGS)
 
 install:  ## on a device, as root: user, groups, unit, config, virtual environment

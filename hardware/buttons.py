@@ -32,7 +32,7 @@ class ButtonSpec:
     gpio: int
     pull: Pull = "up"  # "none" where a resistor on the board or the wire pulls up
     hold_s: float = 1.0
-    stable_ms: float = 30.0  # contacts bounce for 1 to 10 ms, spikes are shorter, a short tap is 60 ms or more
+    stable_ms: float = 20.0  # contacts bounce for 1 to 10 ms, spikes are shorter, a short tap is 60 ms or more
 
     @property
     def pressed_level_low(self) -> bool:

@@ -48,7 +48,7 @@ class ButtonConfig(SettingsModel):
     hold: ButtonAction | None = Field(default=None, description="What holding the button does; forms as in `press`.")
     hold_s: float = Field(default=1.0, ge=0.2, le=60, description="How long it must be held for that, in seconds.")
     stable_ms: int = Field(
-        default=30, ge=1, le=1000, description="How long a contact must rest before it counts: longer than it bounces."
+        default=20, ge=1, le=1000, description="How long a contact must rest before it counts: longer than it bounces."
     )
     pull: Literal["up", "down", "none"] = Field(
         default="up", description='Built-in resistor: `"up"` for a button to ground. `"none"` with your own resistor.'

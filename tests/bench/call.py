@@ -1,9 +1,10 @@
-"""`make bench`: one call, our agent beside two stock aiortc peers, in one run on one machine.
+"""`make bench`: one call, our agent beside two stock aiortc peers and Telnyx's SDK, in one run on one machine.
 
     cpu_s_per_call_min   CPU seconds of one end per minute of call, median of both ends and all rounds
     stack_latency_ms     from the instant a marker sample is taken to the instant its copy is played, sound card aside
     start_to_ready_s     from exec to READY=1
-    press_to_invite_ms   from the pin's edge on the virtual board to the INVITE at the gateway
+    press_to_invite_ms   from the contact's closing (the SDK: from `newCall()`) to the INVITE at the gateway
+    press_to_audio_ms    from there to sound in both directions; the press has to rest for 20 ms, which is in it
     rss_mb               memory of one end in the call
 
 The two kinds of call alternate, so that a busy machine is busy for both. Prints a table, writes build/bench/call.json.
@@ -30,8 +31,11 @@ from agent.media.control import MediaProcess
 from agent.media.messages import AudioSetup, OpusSetup, RtpSetup, SrtpKeys, TransportSetup
 from agent.rtc.peer import AudioPeer, Connected, PeerSettings
 from tests.bench.processes import cpu_s, family, rss_mb
+from tests.bench.set_up import our_set_up
 from tests.device import PASSWORD, config_of
 from tests.interop.daemon import Daemon, daemon
+from tests.interop.sdk.bench import sdk_call_figures
+from tests.interop.sdk.browser import missing
 
 SETTLE_S = 2.0  # a call's first second builds up buffers and caches
 RESULT = Path("build/bench/call.json")
@@ -176,26 +180,24 @@ async def start_to_ready_s(folder: Path) -> float:
     return ready_s
 
 
-async def press_to_invite_ms(folder: Path) -> float:
-    """From the press on the virtual board to the INVITE at the gateway; the 30 ms a press must rest are in it."""
-    async with LabGateway(users={"door": PASSWORD}) as gateway:
-        async with daemon(config_of(gateway.url, folder), folder) as door:
-            start_s = time.monotonic()
-            await door.ask("press", button="bell")
-            async with asyncio.timeout(5):
-                await gateway.wait_call()
-            invite = next(frame for frame in gateway.frames if frame.from_client and frame.method == "invite")
-            took_ms = 1000 * (invite.t_s - start_s)
-            await door.ask("hangup")
-            await door.ended()
-        return took_ms
+async def set_up_ms(folder: Path, calls: int) -> dict[str, dict[str, float]]:
+    """What a person waits for: ours beside the SDK's in a browser, where there is one."""
+    figures = {"callpoint": await our_set_up(folder, calls)}
+    if lack := missing():
+        print(f"no figures of Telnyx's SDK: {lack}", file=sys.stderr)
+    else:
+        figures["sdk"] = await sdk_call_figures(calls)
+    return {
+        name: {who: values[name] for who, values in figures.items()}
+        for name in ("press_to_invite_ms", "press_to_audio_ms")
+    }
 
 
-async def run(rounds: int, seconds: float) -> dict[str, object]:
+async def run(rounds: int, seconds: float, calls: int) -> dict[str, object]:
     cpu: dict[str, list[float]] = {"callpoint": [], "aiortc": []}
     memory: dict[str, list[float]] = {"callpoint": [], "aiortc": []}
     latency: dict[str, list[float]] = {"callpoint": [], "aiortc": []}
-    ready, invite = [], []
+    ready = []
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         speech = top / "speech.wav"
@@ -212,24 +214,25 @@ async def run(rounds: int, seconds: float) -> dict[str, object]:
             latency["aiortc"] += await stock_latency(folder, seconds)
             latency["callpoint"] += await our_latency(folder, seconds)
             ready.append(await start_to_ready_s(folder))
-            invite.append(await press_to_invite_ms(folder))
             print(f"round {number + 1} of {rounds} done", file=sys.stderr)
+        set_up = await set_up_ms(top, calls)
     middle = statistics.median
     return {
         "cpu_s_per_call_min": {kind: round(middle(values), 3) for kind, values in cpu.items()},
         "stack_latency_ms": {kind: round(middle(values), 1) for kind, values in latency.items()},
         "start_to_ready_s": {"callpoint": round(middle(ready), 3)},
-        "press_to_invite_ms": {"callpoint": round(middle(invite), 1)},
+        **set_up,
         "rss_mb": {kind: round(middle(values), 1) for kind, values in memory.items()},
     }
 
 
 def table(result: dict[str, dict[str, float]]) -> str:
-    rows = [f"{'':<22}{'callpoint':>12}{'aiortc':>12}{'ratio':>8}"]
+    rows = [f"{'':<22}{'callpoint':>12}{'aiortc':>12}{'sdk':>12}{'ratio':>8}"]
     for name, values in result.items():
-        stock = values.get("aiortc")
-        ratio = f"{values['callpoint'] / stock:>8.2f}" if stock else ""
-        rows.append(f"{name:<22}{values['callpoint']:>12}{stock or '':>12}{ratio}")
+        peers = {peer: values.get(peer) for peer in ("aiortc", "sdk")}
+        other = next(filter(None, peers.values()), None)
+        ratio = f"{values['callpoint'] / other:>8.2f}" if other else ""
+        rows.append(f"{name:<22}{values['callpoint']:>12}{peers['aiortc'] or '':>12}{peers['sdk'] or '':>12}{ratio}")
     return "\n".join(rows)
 
 
@@ -237,8 +240,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--calls", type=int, default=20, help="for the set-up's figures")
     arguments = parser.parse_args()
-    result = asyncio.run(run(arguments.rounds, arguments.seconds))
+    result = asyncio.run(run(arguments.rounds, arguments.seconds, arguments.calls))
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(table(result))  # type: ignore[arg-type]

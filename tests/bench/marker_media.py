@@ -1,7 +1,7 @@
-"""The media process with a marker for a microphone: `python -S -m tests.bench.marker_media CONTROL_FD COUNTERS_FD`.
+"""The media process with marked devices: `python -S -m tests.bench.marker_media CONTROL_FD COUNTERS_FD [speaker]`.
 
 Once a second the microphone hears 10 ms of 1 kHz. When its first sample was taken, and when a speaker was given the
-first loud sample, goes to the file $MARKER_LOG, in monotonic seconds.
+first loud sample, goes to the file $MARKER_LOG, in monotonic seconds. With `speaker` only that is marked.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import sys
 import time
 from pathlib import Path
 
@@ -65,7 +66,8 @@ class MarkerPlayback(VirtualPlayback):
 
 def main() -> None:
     log = Path(os.environ["MARKER_LOG"])
-    devices.open_capture = lambda _device, settings: MarkerCapture(settings, log)
+    if sys.argv[3:] != ["speaker"]:
+        devices.open_capture = lambda _device, settings: MarkerCapture(settings, log)
     devices.open_playback = lambda _device, settings: MarkerPlayback(settings, log)
     from agent.media import process  # noqa: PLC0415  (it must find the markers in place)
 

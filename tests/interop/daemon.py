@@ -70,16 +70,19 @@ class Daemon:
 
 @contextlib.asynccontextmanager
 async def daemon(
-    config: Mapping[str, Any], folder: Path, env: Mapping[str, str] | None = None
+    config: Mapping[str, Any], folder: Path, env: Mapping[str, str] | None = None, module: str = "agent.cli"
 ) -> AsyncIterator[Daemon]:
-    """Run the daemon with this config until the end of the block, where SIGTERM must end it cleanly."""
+    """Run the daemon with this config until the end of the block, where SIGTERM must end it cleanly.
+
+    `module` is what is run in place of `callpoint` itself.
+    """
     path = folder / f"{config['device']['id']}.toml"
     path.write_text(toml_text(config))
     path.chmod(0o600)
     log = path.with_suffix(".log")
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agent.cli", "run", "--config", str(path),
+            sys.executable, "-m", module, "run", "--config", str(path),
             env={**(env or os.environ)}, stdout=output, stderr=output, stdin=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
     running = Daemon(process, Path(config["service"]["control_socket"]), log)

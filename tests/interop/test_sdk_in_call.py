@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.lab.bridge import hold_music
 from agent.lab.gateway import LabGateway
-from tests.interop.sdk.device import both_hear_each_other, device, in_a_call
+from tests.interop.sdk.device import both_hear_each_other, both_hear_each_other_from_now_on, device, in_a_call
 from tests.interop.sdk.telephone import DEVICE_SAYS, SDK_SAYS, Telephone, hears, hears_silence
 
 

@@ -61,7 +61,7 @@ def test_defaults_are_those_of_the_design(tmp_path: Path) -> None:
         "press_again": "ignore",
         "hold": None,
         "hold_s": 1.0,
-        "stable_ms": 30,
+        "stable_ms": 20,
         "pull": "up",
     }
     assert config.lamps["l"].model_dump() == {"gpio": 27, "role": "status", "active_low": False}
