@@ -138,11 +138,13 @@ class CallStore:
 
     def _read(self) -> bytes:
         descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
                 raise PermissionError(1, "it is not a file of this user")
-            return file.read(_MAX_BYTES)
+            return os.read(descriptor, _MAX_BYTES)
+        finally:
+            os.close(descriptor)  # not by fdopen(), which refuses a folder and leaves it open
 
 
 def _read_boot_id() -> str:
