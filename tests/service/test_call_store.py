@@ -151,9 +151,9 @@ def test_a_link_or_a_folder_in_its_place_is_not_followed(store: CallStore, path:
     assert store.load() is None
     assert elsewhere.exists()
     path.mkdir()
-    before = os.listdir("/proc/self/fd")
+    before = set(Path("/proc/self/fd").iterdir())
     assert store.load() is None
-    assert os.listdir("/proc/self/fd") == before
+    assert set(Path("/proc/self/fd").iterdir()) == before
 
 
 def test_what_a_killed_writer_left_is_no_hindrance(store: CallStore, path: Path, tmp_path: Path) -> None:
