@@ -38,7 +38,7 @@ from agent.settings.service import control_socket_path
 from agent.switchboard.display import Display
 from agent.switchboard.memory import CallMemory, call_of
 from agent.switchboard.switchboard import Switchboard
-from agent.wiring import line_settings, mqtt_settings
+from agent.wiring import line_settings, mqtt_settings, trickle_notes
 from agent.witnesses import CallRecords
 from hardware.board import Board, open_board
 from hardware.buttons import ButtonEvent, ButtonSpec
@@ -108,6 +108,8 @@ class App:
     async def run(self) -> int:
         """Run until `stop`. READY is told when config, media process and board are up; lines come when they can."""
         exit_code = EXIT_OK
+        for note in trickle_notes(self._config):
+            logger.info(note)
         try:
             async with asyncio.TaskGroup() as group:
                 self._take_up_call()
@@ -137,7 +139,11 @@ class App:
     def _take_up_call(self) -> None:
         """Go on with the call of a daemon that was killed in it, if the gateway can still have it."""
         saved = self._calls.load()
-        if saved is None or saved.line not in self._lines:
+        if saved is None:
+            return
+        if saved.line not in self._lines:
+            logger.info("call %s is not taken up again: line %r is in no config any more", saved.call_id, saved.line)
+            self._calls.clear()
             return
         logger.info("call %s was going on when the daemon went: taking it up again", saved.call_id)
         line = self._lines[saved.line]

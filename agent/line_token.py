@@ -27,6 +27,7 @@ class LineToken:
         self._line, self._on_warning = line, on_warning
         self._keeper = TokenKeeper(source, self._take, self._problem)
         self._tokens: asyncio.Queue[str] = asyncio.Queue()
+        self._in_trouble = False
 
     async def run(self) -> Never:
         """Fetch and hand over until cancelled."""
@@ -34,6 +35,8 @@ class LineToken:
             group.create_task(self._keeper.run())
             while True:
                 await self._line.set_token(await self._tokens.get())
+                if not self._in_trouble:
+                    self._warn("the line has a new login token", cleared=True)  # also of what the gateway warned of
 
     def on_line_event(self, event: LineEvent) -> None:
         """A token that the gateway refuses is good for nothing, whatever it says itself."""
@@ -46,10 +49,15 @@ class LineToken:
 
     def _problem(self, text: str, seconds_left: float | None) -> None:
         name = self._line.name
+        self._in_trouble = bool(text)
         if not text:
             logger.info("line %s: its source gives login tokens again", name, extra={"line": name})
+            self._warn("its source gives login tokens again", cleared=True)
             return
         left = "" if seconds_left is None else f"; the present one is good for {max(0.0, seconds_left) / 3600:.1f} h"
         logger.warning("line %s has no new login token: %s%s", name, text, left, extra={"line": name})
+        self._warn(f"no new login token: {text}{left}")
+
+    def _warn(self, text: str, *, cleared: bool = False) -> None:
         code = Code.TOKEN_EXPIRING_SOON
-        self._on_warning(LineWarning(name, int(code), code.name, f"no new login token: {text}{left}"))
+        self._on_warning(LineWarning(self._line.name, int(code), code.name, text, cleared=cleared))

@@ -1,4 +1,4 @@
-"""From the config's tables to what the packages want to know: lines, the broker."""
+"""From the config's tables to what the packages want to know: lines, the broker, and notes about lines."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from agent.gateway.line_settings import AnonymousLogin, LineSettings
 from agent.mqtt.broker import LinkSettings, MqttVersion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic import SecretStr
 
     from agent.settings.line import LineConfig
+    from agent.settings.model import Config
     from agent.settings.mqtt import MqttConfig
 
 
@@ -43,6 +46,19 @@ def line_settings(name: str, line: LineConfig) -> LineSettings:
         user_variables=line.userVariables or {},
         needs_token=line.token_source is not None,
     )
+
+
+def trickle_notes(config: Config) -> Iterator[str]:
+    """One sentence for each line whose gateway takes no trickled candidates although the config asks for them."""
+    asked = {
+        config.line_of(name)
+        for name, target in config.targets.items()
+        if target.trickleIce and "trickleIce" in target.model_fields_set
+    }
+    asked_of_all = config.call_defaults.trickleIce and "trickleIce" in config.call_defaults.model_fields_set
+    for name, line in config.lines.items():
+        if line.dialect == "verto" and (asked_of_all or name in asked):
+            yield f"line {name}: trickleIce is off, FreeSWITCH takes all candidates in one description"
 
 
 def mqtt_settings(mqtt: MqttConfig, client_id: str) -> LinkSettings:

@@ -17,7 +17,7 @@ import click
     type=click.Path(path_type=Path),
     default=Path("build/lab"),
     show_default=True,
-    help="Where recordings go.",
+    help="Where recordings, logs and the control socket's name go.",
 )
 def lab(*, once: bool, seconds: float | None, keep: Path) -> None:
     """Try everything on this machine, without an account and without a Raspberry Pi.

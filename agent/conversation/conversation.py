@@ -25,14 +25,13 @@ from agent.conversation.endings import local_reason, remote_end
 from agent.conversation.events import Event, Hangup, Held, NetworkChanged, Observer, PickUp
 from agent.conversation.figures import quality_sample
 from agent.conversation.media import CallMedia
-from agent.conversation.renewal import PathRenewal
+from agent.conversation.renewal import PATH_CODES, PathRenewal
 from agent.conversation.signalling import Signalling
 from agent.conversation.steps import StepFailed, Steps
 from agent.conversation.tones import tone_of
 from agent.gateway.errors import LineDown
 from agent.gateway.events import (
     CallsGone,
-    CallsReattached,
     Header,
     LineChanged,
     LineEvent,
@@ -99,15 +98,11 @@ class Conversation:
         self._hung_up = False
         self._deadlines = Deadlines(call)
         self._renewal = PathRenewal(
-            call,
-            signalling=self.signalling,
-            media=self._media,
-            steps=self._steps,
-            deadlines=self._deadlines,
-            on_failure=self._events.put_nowait,
+            call, self.signalling, self._media, self._steps, self._deadlines, on_failure=self._events.put_nowait
         )
         self._away_s = away_s
         self._early = False  # the far end is heard before it has answered
+        self._path_warnings: set[Code] = set()  # told, and to be cleared when there is a path
 
     @property
     def ending(self) -> bool:
@@ -197,7 +192,7 @@ class Conversation:
         except TimeoutError:
             if renewal_s < due_s:
                 self._warn(Code.MEDIA_RECOVERY_REQUIRED, self._renewal.reason)
-                self._renewal.restart_ice()
+                self._renewal.offer()
             else:
                 self._end(reason, detail)
             return
@@ -217,7 +212,8 @@ class Conversation:
                 if self.call.answered and self._advance(CallState.HELD if held else CallState.ACTIVE):
                     await self._media.set_held(held=held)
             case NetworkChanged(text=text):
-                self._renewal.want(text)
+                self.signalling.network_changed()
+                self._renewal.network_changed(text)
             case StatsReport(stats=stats):
                 self._take_stats(stats)
             case Datagram() | MediaDied() | MediaReady():
@@ -235,14 +231,14 @@ class Conversation:
             case RemoteRinging() | RemoteMedia() | RemoteAnswer() if self.call.direction is Direction.INBOUND:
                 logger.info("the gateway answers a call that it placed itself: ignored", extra={"call": self.call.id})
             case RemoteRinging(headers=headers):
-                self._note_headers(headers)
+                self.headers = headers or self.headers
                 self._advance(CallState.RINGING)
             case RemoteMedia(sdp=sdp):
                 if await self._apply(sdp):
                     self._early = True
                     self._advance(CallState.EARLY)
             case RemoteAnswer(sdp=sdp, headers=headers):
-                self._note_headers(headers)
+                self.headers = headers or self.headers
                 await self._answered(sdp)
             case RemoteCandidate(candidate=candidate):
                 await self._media.add_candidate(candidate)
@@ -251,10 +247,8 @@ class Conversation:
                 self._observer.changed(self)
             case RemoteAttach(sdp=sdp):
                 self._renewal.attach(sdp)
-            case CallsReattached():
-                self._renewal.listed()
             case RemoteBye(headers=headers):
-                self._note_headers(headers)
+                self.headers = headers or self.headers
                 self._end(*remote_end(self.call, event))
             case CallsGone():
                 self._end(EndReason.GATEWAY_LOST, "after the reconnect the gateway did not know the call any more")
@@ -276,19 +270,25 @@ class Conversation:
             case Connected(handover=handover, pair=pair):
                 logger.info("audio path: %s", pair, extra={"call": self.call.id})
                 self._deadlines.connected(now_s)
-                self._renewal.mended()
+                self._path_works("there is a new network path")
                 self._steps.start(self._media.connect(handover), "connect media")
             case Disturbed(text=text):
                 self._warn(Code.ICE_CONNECTIVITY_LOST, text)
                 self._renewal.want(text)
             case Restored():
-                self._warn(Code.ICE_CONNECTIVITY_LOST, "the network path works again", cleared=True)
-                self._renewal.mended()
+                self._path_works("the network path works again")
             case Failed(text=text, was_connected=was_connected):
                 if was_connected:
                     self._deadlines.lost(now_s, text)
+                    self._renewal.lost(text)
                 else:
                     self._end(EndReason.MEDIA_FAILED, text)
+
+    def _path_works(self, text: str) -> None:
+        self._renewal.mended()
+        for code in sorted(self._path_warnings):
+            self._warn(code, text, cleared=True)
+        self._path_warnings.clear()
 
     # ---- placing and answering
 
@@ -319,9 +319,9 @@ class Conversation:
     async def _resume(self, away_s: float) -> None:
         self.signalling.invited = True
         self._renewal.resume(away_s)
-        self._steps.start(self._open_audio(), "open audio")
         if self.call.state is CallState.HELD:
             await self._media.set_held(held=True)
+        self._steps.start(self._open_audio(), "open audio")
 
     async def _open_audio(self, *, listen_only: bool = False) -> None:
         self._media.claim_devices(listen_only=listen_only)
@@ -392,9 +392,6 @@ class Conversation:
 
     def _warn(self, code: Code, text: str, *, cleared: bool = False) -> None:
         if not cleared:
+            self._path_warnings |= PATH_CODES & {code}
             logger.warning("call %s: %s", self.call.id, text, extra={"call": self.call.id})
         self._observer.warned(self, code, text, cleared=cleared)
-
-    def _note_headers(self, headers: tuple[Header, ...]) -> None:
-        if headers:
-            self.headers = headers

@@ -51,6 +51,10 @@ class Deadlines:
         """Another audio path is being made in place of the present one, lost or not."""
         self._attaching_s, self._lost_s = now_s, None
 
+    def serves_on(self) -> None:
+        """The other audio path came to nothing, and there is the present one still."""
+        self._attaching_s = None
+
     def resuming(self, now_s: float, away_s: float) -> None:
         """The call is taken up again after the daemon was away for `away_s`."""
         self._resume_until_s = now_s + RESUME_WAIT_S - away_s

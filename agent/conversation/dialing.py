@@ -185,11 +185,15 @@ class Dialling:
         )
 
     def _audio_setup(self, options: CallOptions) -> AudioSetup:
-        """The profile's numbers, where the config does not say otherwise."""
+        """The profile's numbers, where the config does not say otherwise. Its frames are of its own rate."""
         audio, profile = self.config.audio, self._profile
         rate_hz = options.rate_hz or audio.rate_hz or profile.rate_hz
-        period_frames = rate_hz * audio.period_ms // 1000 if audio.period_ms else profile.period_frames
-        fill_frames = rate_hz * audio.fill_ms // 1000 if audio.fill_ms else profile.fill_frames
+        period_frames = profile.period_frames * rate_hz // profile.rate_hz
+        fill_frames = profile.fill_frames * rate_hz // profile.rate_hz
+        if audio.period_ms:
+            period_frames = rate_hz * audio.period_ms // 1000
+        if audio.fill_ms:
+            fill_frames = rate_hz * audio.fill_ms // 1000
         return AudioSetup(
             capture="" if options.receive_only else options.capture or audio.capture or profile.capture,
             playback=options.playback or audio.playback or profile.playback,

@@ -8,12 +8,13 @@ The conversation decides when; how the two work together is known here only.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.media.messages import Datagram, MediaDied, MediaReady, MediaStats
-from agent.rtc.peer import AudioPeer, Connected, PeerEvent
+from agent.rtc.peer import AudioPeer, Connected, Failed, PeerEvent, RestartFailed
 
 if TYPE_CHECKING:
     from agent.conversation.dialing import DialSettings
@@ -26,7 +27,8 @@ class CallMedia:
     """Peer and devices of one call. `on_event` is called in the loop's thread with what the peer tells.
 
     `audio_open` says whether the sound devices are this call's, `microphone_open`, whether the microphone is among
-    them; `agreed`, whether both descriptions are known. Of `prefetch` it takes what was gathered ahead.
+    them; `agreed`, whether both descriptions are known; `connected`, whether there is an audio path. Of `prefetch` it
+    takes what was gathered ahead.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class CallMedia:
         self.audio_open = False
         self.microphone_open = False
         self.agreed = False
+        self.connected = False
         self._dial = dial
         self._media = media
         self._on_event = on_event
@@ -51,7 +54,10 @@ class CallMedia:
         self._opened = False
         self._peer = self._new_peer()  # the one whose socket the media process has, or will have first
         self._newer: AudioPeer | None = None  # is to replace it, and is not connected yet
-        self._replaced: list[AudioPeer] = []  # to be closed
+        self._replaced: list[AudioPeer] = []  # to be closed once the media process has left their sockets
+        self._given_up: list[AudioPeer] = []  # to be closed, too: they never served
+        self._process_gone = False
+        self._connecting = asyncio.Lock()  # one path after the other is handed over, or they would mix up the replies
 
     def claim_devices(self, *, listen_only: bool = False) -> None:
         """The sound devices are this call's from now on, before the first of them is open."""
@@ -62,8 +68,10 @@ class CallMedia:
         """Open what was claimed, which takes a while. Raises ValueError for a rate that Opus has not."""
         setup = self._dial.audio if self.microphone_open else replace(self._dial.audio, capture="")
         self._opened = False
-        await self._media.open_audio(setup, muted=self.muted)
+        await self._media.open_audio(setup, muted=self.muted or self.held)
         self._opened = True
+        if self.held:
+            await self._media.set_deaf(True)
         if self._tone is not None:
             await self._media.play_tone(self._tone)
 
@@ -87,29 +95,43 @@ class CallMedia:
         self.agreed = True
         return sdp
 
-    async def reattach(self, offer: str) -> str:
-        """This side's answer to an offer that makes the path anew, by a new peer. The present one serves until the
-        new one is connected and `connect` has been called. Not to be called again before it returns.
-        Raises `SdpError`, `NoPath`, OSError.
-        """
+    def expect_path(self) -> None:
+        """The far end's next offer or answer, and its candidates from now on, are for a new peer. The present one
+        serves until the new one is connected and `connect` has been called."""
+        self.give_up_newer()
+        self._newer = self._new_peer()
+
+    def give_up_newer(self) -> None:
+        """The path that was to replace the present one will not; its sockets are closed when there is time."""
         if self._newer is not None:
-            self._replaced.append(self._newer)
-        self._newer = peer = self._new_peer()
-        return await peer.answer(offer)
+            self._given_up.append(self._newer)
+        self._newer = None
+
+    async def reattach(self, offer: str) -> str:
+        """The new peer's answer to an offer that makes the path anew. Raises `SdpError`, `NoPath`, OSError."""
+        await _close_all(self._given_up)
+        return await self._newest().answer(offer)
 
     async def add_candidate(self, candidate: str) -> None:
         """A candidate of the far end; "" when there are no more."""
         await self._newest().add_candidate(candidate)
 
-    async def restart(self) -> str:
-        """An offer that makes the path anew (RFC 8839 4.4.3); the present one serves until that is done.
-        Raises `NoPath`, OSError.
+    async def renew(self) -> str:
+        """An offer that makes the path anew: an ICE restart (RFC 8839 4.4.3) where there is a path, which serves until
+        that is done, and a new peer's where there is none. Raises `NoPath`, OSError.
         """
-        return await self._newest().restart()
+        if connected := self.connected:
+            self.give_up_newer()
+        else:
+            self.expect_path()
+        await _close_all(self._given_up)
+        return await (self._newest().restart() if connected else self._newest().offer())
 
-    async def accept_restart(self, answer: str) -> None:
-        """Apply the answer to `restart`. Raises `SdpError`; the present path is as before then."""
-        await self._newest().accept_restart(answer)
+    async def accept_renewal(self, answer: str) -> None:
+        """Apply the answer to `renew`. Raises `SdpError`; the present path, if there is one, is as before then."""
+        peer = self._newest()
+        await (peer.accept_answer(answer) if peer is self._newer else peer.accept_restart(answer))
+        self.agreed = True
 
     async def accept_answer(self, sdp: str) -> bool:
         """Apply the far end's answer, once: later ones are for nothing (telnyx-rtc.md 5.2). Raises `SdpError`."""
@@ -121,8 +143,9 @@ class CallMedia:
 
     async def connect(self, handover: Handover) -> None:
         """Give the media process what the peer has agreed. Raises `MediaError`, ValueError."""
-        await self._media.connect(self._dial.transport(handover), handover.fd)
-        await self._close_replaced()
+        async with self._connecting:
+            await self._media.connect(self._dial.transport(handover), handover.fd)
+            await _close_all(self._replaced)
 
     async def set_muted(self, *, muted: bool) -> None:
         """Silence the microphone towards the far end, or let it be heard again."""
@@ -145,8 +168,10 @@ class CallMedia:
                 if address is not None:
                     self._peer.inject(data, address)
             case MediaDied():
+                self._process_gone = True
                 self._peer.resume_reading()
             case MediaReady():
+                self._process_gone = False
                 self._peer.pause_reading()
 
     async def close_audio(self) -> MediaStats | None:
@@ -159,9 +184,9 @@ class CallMedia:
 
     async def close_peer(self) -> None:
         """Say good-bye by DTLS and close the sockets."""
-        await self._close_replaced()
-        if self._newer is not None:
-            await self._newer.close()
+        self.give_up_newer()
+        await _close_all(self._given_up)
+        await _close_all(self._replaced)
         await self._peer.close()
 
     def _new_peer(self) -> AudioPeer:
@@ -173,15 +198,30 @@ class CallMedia:
         return self._newer or self._peer
 
     def _take_peer(self, peer: AudioPeer, event: PeerEvent) -> None:
-        """Only the newest peer is news: what becomes of those before it does not concern the call."""
-        if peer is not self._newest():
+        """What the newest peer tells is news, and that the one before it has a path; nothing else is."""
+        if peer not in (self._peer, self._newer):
             return
-        if peer is self._newer and isinstance(event, Connected):
-            self._replaced.append(self._peer)
-            self._peer, self._newer = peer, None
+        if isinstance(event, Connected):
+            if peer is self._newer:
+                self._replaced.append(self._peer)
+                self._peer, self._newer = peer, None
+            self.connected = True
+            if self._process_gone:
+                peer.resume_reading()  # nobody else answers STUN there until the next process has the socket
+        elif peer is not self._newest():
+            self.connected = self.connected and not isinstance(event, Failed)
+            return
+        elif isinstance(event, Failed):
+            if peer is self._newer:
+                self.give_up_newer()
+                event = RestartFailed(event.text)
+            else:
+                self.connected = False
         self._on_event(event)
 
-    async def _close_replaced(self) -> None:
-        for peer in tuple(self._replaced):
-            await peer.close()  # if this is cancelled it is closed again, which does no harm
-            self._replaced.remove(peer)
+
+async def _close_all(peers: list[AudioPeer]) -> None:
+    for peer in tuple(peers):
+        await peer.close()  # if this is cancelled it is closed again, which does no harm
+        if peer in peers:
+            peers.remove(peer)

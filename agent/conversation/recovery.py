@@ -32,6 +32,13 @@ class PathRecovery:
         """Something says that the path is broken or about to be."""
         self._reason = self._reason or reason
 
+    def network_changed(self, text: str) -> None:
+        """The device's network is another: what was tried over the former one says nothing about this one."""
+        self._reason = text
+        self._failed = 0
+        self._not_before_s = 0.0
+        self._running_since_s = None
+
     def mended(self) -> None:
         """There is a path: a new one, or the old one works again."""
         self._reason = ""

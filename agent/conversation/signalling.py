@@ -58,6 +58,11 @@ class Signalling:
             self.ready_s = None
             self._ready.clear()
 
+    def network_changed(self) -> None:
+        """The line gives its connection up and will say so in a moment; until it is back nothing is to be begun."""
+        self.ready_s = None
+        self._ready.clear()
+
     def give_up_s(self) -> float:
         """Until when a call that is placed now may wait for the line."""
         return self._loop.time() + LINE_WAIT_S

@@ -36,11 +36,12 @@ class Steps:
         self._on_failure = on_failure
         self._running: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run `work` in a task of its own."""
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run `work` in a task of its own; who cancels it gives the step up, which is no failure."""
         task = asyncio.create_task(work, name=f"call.{name}")
         self._running.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     async def cancel(self) -> None:
         """Stop what still runs; nothing runs any more on return."""

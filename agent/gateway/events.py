@@ -176,13 +176,15 @@ class CallsReattached:
 
 @dataclass(frozen=True)
 class LineWarning:
-    """Something that the SDK would tell its application as a warning or an error, with its code and name."""
+    """Something that the SDK would tell its application as a warning or an error, with its code and name. `cleared`:
+    it is over."""
 
     line: str
     code: int
     name: str
     text: str
     call_id: str | None = None
+    cleared: bool = False
 
 
 @dataclass(frozen=True)

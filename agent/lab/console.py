@@ -35,13 +35,17 @@ FRAME_LINES = 4  # border and padding, above and below
 FRAME_CELLS = 6  # the same on both sides
 KEY_GAP = "  "
 DIGITS = "0123456789*#"
+TEXT = "Hello from the lab"
 KEYS = (
     ("SPACE", "bell"),
     ("h", "hang up"),
     ("m", "mute"),
+    ("o", "hold"),
     ("0-9*#", "digits"),
+    ("t", "text"),
     ("i", "be called"),
     ("a", "answer"),
+    ("x", "cut the line"),
     ("q", "quit"),
 )
 
@@ -78,6 +82,13 @@ def line_of(event: dict[str, Any]) -> str:
             text = f"line {event.get('line')}: {event.get('state')}"
         case "dtmf" | "message":
             text = f"received {event.get('digit') or event.get('text')}"
+        case "display":
+            text = f"the far end is now {event.get('name') or ''} {event.get('number') or ''}".rstrip()
+        case "warning":
+            over = "over: " if event.get("cleared") else ""
+            text = f"{over}warning {event.get('code')} {event.get('name')}: {event.get('text')}"
+        case "network_changed":
+            text = "another network"
         case "audio_failed":
             text = "audio problem"
         case "media_restarted":
@@ -96,8 +107,11 @@ class Console:
             " ": lab.press,
             "h": lambda: lab.daemon.request("hangup"),
             "m": lambda: lab.daemon.request("mute"),
+            "o": lambda: lab.daemon.request("hold"),
+            "t": lambda: lab.daemon.request("message", text=TEXT),
             "a": lambda: lab.daemon.request("answer"),
             "i": lab.ring,
+            "x": lab.cut,
         }
 
     async def show(self) -> None:
@@ -106,9 +120,13 @@ class Console:
         say(f"ready: broker at {self._lab.broker.host}:{self._lab.broker.port}, gateway at {self._lab.gateway.url}")
         say("no terminal here, so no screen. From another one:")
         for command in ("call reception", "status", "hangup"):
-            say(f"  {_program()} {command} --socket {shlex.quote(str(self._lab.daemon.socket_path))}")
+            say(f"  {_program()} {command} --socket {self._socket()}")
         say("or, for one call with a verdict: make run ARGS=--once")
         await self.quit.wait()
+
+    def _socket(self) -> str:
+        """The control socket as one types it."""
+        return shlex.quote(str(self._lab.control_socket))
 
     def note(self, text: str) -> None:
         """Tell the person something that is no event of the daemon's."""
@@ -167,7 +185,8 @@ class LiveConsole(Console):
             parts.append(levels)
             room -= levels.row_count
         parts.append(self._events(min(room, SHOWN_EVENTS + 2)))
-        return Panel(Group(*parts, *keys), title="Callpoint lab", padding=(1, 2))
+        elsewhere = f"elsewhere: {_program()} status --socket {self._socket()}"
+        return Panel(Group(*parts, *keys), title="Callpoint lab", subtitle=elsewhere, padding=(1, 2))
 
     def _status(self) -> Table:
         state, figures = self._lab.daemon.state, self._lab.daemon.figures
@@ -203,8 +222,10 @@ class LiveConsole(Console):
         table.add_row("device hears", bar(figures.get("playback_dbfs", QUIETEST_DBFS) if in_call else QUIETEST_DBFS))
         if far_end is not None:
             table.add_row("far end has heard", f"{far_end.heard.seconds:.1f} s, {far_end.packets.lost} packets lost")
-            digits = self._lab.gateway.legs[-1].digits
-            table.add_row("digits received", digits or "none")
+            leg = self._lab.gateway.legs[-1]
+            table.add_row("digits received", leg.digits or "none")
+            if leg.messages:
+                table.add_row("text received", str(leg.messages[-1].get("body", "")))
         return table
 
     def _events(self, room: int) -> Group:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from agent.lab import voice
@@ -23,6 +23,7 @@ PASSWORD_VARIABLE = "CALLPOINT_LAB_PASSWORD"  # noqa: S105 - the variable's name
 BUTTON = "bell"
 READY_TIMEOUT_S = 20.0
 MICROPHONE, SPEAKER = "microphone.wav", "speaker.wav"
+CONTROL_SOCKET = "control.sock"
 FALLBACK_MICROPHONE_S = 4.0
 
 GREETING_TEXT = (
@@ -49,13 +50,14 @@ class Sounds:
 
 
 class Lab:
-    """The running parts. `far_end` is that of the newest call."""
+    """The running parts. `far_end` is that of the newest call, `control_socket` where commands reach the daemon."""
 
     def __init__(self, gateway: LabGateway, broker: Broker, daemon: Daemon, keep: Path, sounds: Sounds) -> None:
         self.gateway = gateway
         self.broker = broker
         self.daemon = daemon
         self.keep = keep
+        self.control_socket = keep / CONTROL_SOCKET
         self.sounds = sounds
 
     @property
@@ -71,6 +73,10 @@ class Lab:
         """Call the device from outside."""
         await self.gateway.call(LOGIN, FarEnd(self.sounds.style), caller_name="Reception", caller_number=ECHO_NUMBER)
 
+    async def cut(self) -> None:
+        """Cut the device's connection to the gateway, as a router does that is switched off and on."""
+        self.gateway.abort(LOGIN)
+
 
 @asynccontextmanager
 async def open_lab(keep: Path, *, sound_card: bool, ring_s: float = 0.0) -> AsyncIterator[Lab]:
@@ -83,12 +89,25 @@ async def open_lab(keep: Path, *, sound_card: bool, ring_s: float = 0.0) -> Asyn
         gateway.habits.ring_s = ring_s
         gateway.register_far_end(ECHO_NUMBER, lambda: FarEnd(sounds.style))
         broker = await stack.enter_async_context(Broker())
-        config = daemon_config(gateway, broker, sounds, folder / "control.sock")
+        config = daemon_config(gateway, broker, sounds, folder / CONTROL_SOCKET)
         daemon = Daemon(config, folder, keep / "daemon.log", {PASSWORD_VARIABLE: password})
         stack.push_async_callback(daemon.stop)
         await daemon.start()
         await daemon.wait_for(_line_ready, "line", READY_TIMEOUT_S)
-        yield Lab(gateway, broker, daemon, keep, sounds)
+        lab = Lab(gateway, broker, daemon, keep, sounds)
+        stack.enter_context(_short_name(lab.control_socket, daemon.socket_path))
+        yield lab
+
+
+@contextmanager
+def _short_name(link: Path, socket: Path) -> Iterator[None]:
+    """A name that one can type for a socket whose folder is another one each time."""
+    link.unlink(missing_ok=True)  # of a lab that was killed
+    link.symlink_to(socket)
+    try:
+        yield
+    finally:
+        link.unlink(missing_ok=True)
 
 
 def daemon_config(gateway: LabGateway, broker: Broker, sounds: Sounds, control_socket: Path) -> str:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 TOTALS_IN_STATS = tuple(name for name in vars(MediaStats()) if name in Totals.__slots__)
 MAX_UNDRAINED_TICKS = 4  # STUN waits no longer than this for its answer, however long the far end's packets are
 MAX_DATAGRAMS_A_DRAIN = 32  # a flood must not keep the sound card waiting; a call brings one every other tick
-FORMER_PATH_S = 1.0  # how long a path that was left is read on: more than any detour of packets on their way
+FORMER_PATH_S = 3.0  # how long a path that was left is read on, by nobody else: the slowest far end has changed by then
 FRESH_S = 0.02  # a packet that has waited longer was not alone in the queue, so the queue is emptied
 _RTP_FIRST, _RTP_LAST = 128, 191  # RFC 7983 7
 _DEMULTIPLEXED_LAST = 79  # STUN 0-3, ZRTP, DTLS 20-63, TURN channels 64-79; the rest is nobody's

@@ -6,6 +6,7 @@ tests/rtc/test_aiortc_contract.py fails when a new version moves one of them. Wh
 * late candidates: a relay found while checks run is paired with the far end's candidates
 * consent: aioice checks every 5 s and tells nothing before it gives up after 30 s
 * one reader: RTP and DTLS leave the connection by callbacks, not by its queue
+* datagrams: a STUN message cut short raises what aioice does not expect, and anybody may send one
 * closing: a dead TURN server must not hold up the end of a call for a minute
 """
 
@@ -14,10 +15,12 @@ tests/rtc/test_aiortc_contract.py fails when a new version moves one of them. Wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import random
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -30,7 +33,6 @@ from agent.rtc.consent import CHECK_INTERVAL_S, CHECK_JITTER, Consent, ConsentCh
 from agent.rtc.ice_servers import TurnServer
 
 RequestFailed = stun.TransactionError
-Protocol = aioice.ice.StunProtocol
 Address = tuple[str, int]
 
 _RTP_FIRST_BYTES = range(128, 192)  # RFC 7983 section 7
@@ -49,6 +51,16 @@ def _nobody(_: object) -> None:
 def host_addresses() -> list[str]:
     """This machine's addresses, without those that only it can reach."""
     return aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
+
+
+class Protocol(aioice.ice.StunProtocol):
+    """A socket, or an allocation at a TURN server, of an `IceConnection`."""
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        """Take a datagram of anybody. STUN with an attribute that is cut short is dropped: it ends no call and leaves
+        nothing in the journal, which anybody could fill with it."""
+        with contextlib.suppress(struct.error):
+            super().datagram_received(data, addr)
 
 
 class IceConnection(Connection):
@@ -151,6 +163,11 @@ class IceConnection(Connection):
     def _prune_components(self) -> None:
         """There is one component, and a far end that told no address may still show one by its checks."""
 
+    def check_incoming(self, message: stun.Message, addr: Address, protocol: aioice.ice.StunProtocol) -> None:
+        """An authenticated check; one without a priority is none (RFC 8445 7.3)."""
+        if "PRIORITY" in message.attributes:
+            super().check_incoming(message, addr, protocol)
+
     # ---- connected
 
     async def connect(self) -> None:
@@ -235,7 +252,7 @@ async def refresh_allocation(protocol: Protocol) -> None:
     await inner.request_with_retry(request)
 
 
-def abandon(protocol: Protocol) -> None:
+def abandon(protocol: aioice.ice.StunProtocol) -> None:
     """Give an allocation up without its server's consent: it ends there by itself (RFC 8656 6)."""
     transport = cast("Any", protocol.transport)
     tasks = {getattr(transport, "_TurnTransport__close_task", None)}

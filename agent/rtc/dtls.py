@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from aiortc import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters
@@ -10,6 +11,7 @@ from agent.rtc.aioice_seams import IceConnection
 from agent.rtc.aiortc_seams import DtlsCarrier, ExportedKeys, export_keys, make_dtls
 from agent.rtc.sdp import Fingerprint
 
+HANDSHAKE_S = 15.0  # four retransmissions (RFC 6347 4.2.4.1): who has not finished by then never will
 _HANDSHAKE, _CLIENT_HELLO = 22, 1  # RFC 6347 4.1 content type, 4.2.2 message type
 _EPOCH = slice(3, 5)
 _MESSAGE_TYPE_AT = 13
@@ -34,7 +36,7 @@ class DtlsAssociation:
         on_closed: Callable[[], None],
     ) -> None:
         self.role = role
-        self.fingerprints = frozenset((one.algorithm.lower(), one.value.upper()) for one in fingerprints)
+        self.fingerprints = _normal(fingerprints)
         self._carrier = DtlsCarrier()
         self._dtls = make_dtls(self._carrier, certificate, role)
         self._parameters = RTCDtlsParameters([RTCDtlsFingerprint(one.algorithm, one.value) for one in fingerprints])
@@ -58,16 +60,23 @@ class DtlsAssociation:
 
     def fits(self, role: str, fingerprints: Sequence[Fingerprint]) -> bool:
         """Whether a description asks for this very association (RFC 8842 4)."""
-        theirs = frozenset((one.algorithm.lower(), one.value.upper()) for one in fingerprints)
-        return role == self.role and not theirs.isdisjoint(self.fingerprints)
+        ours, theirs = self.fingerprints, _normal(fingerprints)
+        both = {algorithm for algorithm, _ in ours} & {algorithm for algorithm, _ in theirs}
+        # One that fits does not make up for another that does not: that would be somebody else's certificate.
+        same = {one for one in ours if one[0] in both} == {one for one in theirs if one[0] in both}
+        return role == self.role and bool(both) and same
 
     def carry(self, connection: IceConnection) -> None:
         """Go on over this connection; whoever calls this also hands its datagrams to `feed`."""
         self._carrier.connection = connection
 
     async def handshake(self) -> bool:
-        """Connect. False when the far end does not, or is not the one that its description promised."""
-        await self._dtls.start(self._parameters)
+        """Connect. False when the far end does not within `HANDSHAKE_S`, or is not the one that its description
+        promised."""
+        try:
+            await asyncio.wait_for(self._dtls.start(self._parameters), HANDSHAKE_S)
+        except TimeoutError:
+            return False
         if self._dtls.state != "connected":
             return False
         self._dtls.on("statechange", self._changed)
@@ -83,3 +92,8 @@ class DtlsAssociation:
     def _changed(self) -> None:
         if self._dtls.state in {"failed", "closed"}:
             self._on_closed()
+
+
+def _normal(fingerprints: Sequence[Fingerprint]) -> frozenset[tuple[str, str]]:
+    """Neither hash names nor values tell upper from lower case (RFC 8122 5)."""
+    return frozenset((one.algorithm.lower(), one.value.upper()) for one in fingerprints)

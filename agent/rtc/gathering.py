@@ -4,15 +4,17 @@
                      └─▶ every TURN server                         ─▶ relay ─┴─▶ ended
 
 Whoever subscribes is told each candidate as it is found, and those found before. A server that does not answer holds
-up nobody but the one who waits for the end.
+up a complete description once, for `GATHER_TIMEOUT_S`; until it answers again that costs the next ones `GRACE_S`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
 from typing import Any
 
 from aioice import Candidate
@@ -29,6 +31,7 @@ from agent.rtc.aiortc_seams import Certificate
 from agent.rtc.events import NoPath, PeerSettings
 from agent.rtc.ice_servers import StunServer, TurnServer, parse_ice_servers
 from agent.rtc.resolver import resolve
+from agent.rtc.silence import SilentServers
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,17 @@ GATHER_LIMIT_S = 5.0  # who has not answered by then (aioice's time too) is give
 GRACE_S = 0.06  # for more of a kind that is there already: most answers of living servers differ by less
 _LOOPBACK = "127.0.0.1"
 _MAX_SOCKETS = 16  # a machine with more addresses has bridges and containers, which lead nowhere
+
+_silent = SilentServers()  # of all gatherings: what one has learned spares the next one the wait
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What a server is being asked for: the type of candidate, and whether an answer is likely."""
+
+    kind: str
+    asked: Hashable
+    hopeful: bool
 
 
 class Gathering:
@@ -53,10 +67,11 @@ class Gathering:
             self._stun = ()
         self._bindings: dict[Candidate, tuple[Protocol, tuple[str, int]]] = {}
         self._allocations: list[Protocol] = []
-        self._pending: dict[asyncio.Task[None], str] = {}  # by the type of candidate that it may bring
+        self._pending: dict[asyncio.Task[bool], _Question] = {}
+        self._refreshing: set[asyncio.Task[bool]] = set()
         self._first_s: dict[str, float] = {}  # when the first candidate of a type was found
         self._changed = asyncio.Event()
-        self._limit: asyncio.TimerHandle | None = None
+        self._timers: list[asyncio.TimerHandle] = []
         self._started: asyncio.Task[None] | None = None
         self._on_candidate: Callable[[Candidate], None] | None = None
         self._on_end: Callable[[], None] | None = None
@@ -68,14 +83,21 @@ class Gathering:
         return self._started is not None and self._started.done() and not self._pending
 
     async def start(self) -> None:
-        """Bind the host's sockets and begin to ask the servers. Idempotent; afterwards checks may begin."""
+        """Bind the host's sockets and begin to ask the servers. Idempotent; afterwards checks may begin.
+
+        Raises `NoPath` when it is closed meanwhile.
+        """
         if self._started is None:
             self._started = asyncio.create_task(self._start(), name="gathering")
-        await asyncio.shield(self._started)
+        await asyncio.wait({self._started})
+        if self._closed:
+            raise NoPath("gathering was ended before it had begun")
+        self._started.result()
 
     async def wait_complete(self) -> None:
         """Until the candidates make a complete description: at the end, or `GATHER_TIMEOUT_S` after the first one,
-        or `GRACE_S` after there is one of each type that is still being asked for, or a relay instead."""
+        or `GRACE_S` after there is one of each type that is still being asked for, or a relay instead. Servers that
+        have not answered lately do not count. Raises `NoPath` when it is closed before it has begun."""
         await self.start()
         loop = asyncio.get_running_loop()
         while not self.ended:
@@ -110,6 +132,11 @@ class Gathering:
             )
 
     @property
+    def knows_loopback(self) -> bool:
+        """Whether a far end may be on loopback, this machine's or, behind a relay, the relay's own."""
+        return self._relay_only or any(ipaddress.ip_address(one).is_loopback for one in self.addresses)
+
+    @property
     def is_current(self) -> bool:
         """Whether the sockets are still those of this machine's addresses, and the allocations stand."""
         return (
@@ -120,19 +147,25 @@ class Gathering:
 
     async def refresh(self) -> bool:
         """Have every binding and allocation confirmed, which keeps the NATs on the way open. False: one has gone."""
-        results = await asyncio.gather(
-            *(self._binding_stands(candidate, *where) for candidate, where in self._bindings.items()),
-            *(self._allocation_stands(protocol) for protocol in self._allocations),
-        )
-        return all(results)
+        checks = [self._binding_stands(candidate, *where) for candidate, where in self._bindings.items()]
+        checks += [self._allocation_stands(protocol) for protocol in self._allocations]
+        tasks = [asyncio.create_task(check, name="gather.refresh") for check in checks]
+        self._refreshing.update(tasks)
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._refreshing.difference_update(tasks)
+        return all(not task.cancelled() and task.result() for task in tasks)
 
     async def close(self) -> None:
         """Close sockets and allocations. Idempotent; it takes half a second at the most."""
         self._closed = True
         self._changed.set()
-        if self._limit is not None:
-            self._limit.cancel()
-        tasks = [*self._pending, *([self._started] if self._started is not None else [])]
+        self._stop_timers()
+        tasks = [*self._pending, *self._refreshing, *([self._started] if self._started is not None else [])]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -156,12 +189,15 @@ class Gathering:
         await self.connection.gather_candidates()
         for stun_server in self._stun:
             for protocol in hosts:
-                if ":" not in protocol.local_candidate.host:
-                    self._ask("srflx", self._reflexive(protocol, stun_server))
+                if ":" not in (host := protocol.local_candidate.host):
+                    self._ask("srflx", (stun_server, host), self._reflexive(protocol, stun_server))
         for index, turn_server in enumerate(self._turn):
-            self._ask("relay", self._relay(turn_server, index))
+            self._ask("relay", (turn_server, self.addresses), self._relay(turn_server, index))
         if self._pending:
-            self._limit = loop.call_later(GATHER_LIMIT_S, self._give_up)
+            self._timers = [
+                loop.call_later(GATHER_TIMEOUT_S, self._note_silence),
+                loop.call_later(GATHER_LIMIT_S, self._give_up),
+            ]
         else:
             self._end()
 
@@ -173,23 +209,25 @@ class Gathering:
             addresses.append(_LOOPBACK)
         return tuple(addresses)
 
-    def _ask(self, kind: str, question: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(question, name=f"gather.{kind}")
-        self._pending[task] = kind
+    def _ask(self, kind: str, asked: Hashable, asking: Coroutine[Any, Any, bool]) -> None:
+        """`asked` is the server and where it is asked from; `asking` returns whether it answered."""
+        task = asyncio.create_task(asking, name=f"gather.{kind}")
+        self._pending[task] = _Question(kind, asked, hopeful=asked not in _silent)
         task.add_done_callback(self._answered)
 
-    async def _reflexive(self, protocol: Protocol, server: StunServer) -> None:
+    async def _reflexive(self, protocol: Protocol, server: StunServer) -> bool:
         try:
             where = (await resolve(server.host, ipv4_only=True), server.port)
             candidate = await self.connection.ask_stun(protocol, where)
         except (OSError, RequestFailed) as error:
             logger.info("STUN server %s:%d: %s", server.host, server.port, error)
-            return
+            return False
         if self._is_new(candidate):
             self._bindings[candidate] = (protocol, where)
             self._found(candidate)
+        return True
 
-    async def _relay(self, server: TurnServer, index: int) -> None:
+    async def _relay(self, server: TurnServer, index: int) -> bool:
         where = f"TURN server {server.host}:{server.port} over {server.transport}"
         try:
             protocol = await self.connection.open_turn(server, await resolve(server.host), index)
@@ -200,6 +238,8 @@ class Gathering:
         else:
             self._allocations.append(protocol)
             self._found(protocol.local_candidate)
+            return True
+        return False
 
     def _is_new(self, candidate: Candidate) -> bool:
         """RFC 8445 5.1.3: another server's same answer, or one without a NAT between, adds nothing."""
@@ -212,21 +252,35 @@ class Gathering:
         if self._on_candidate is not None:
             self._on_candidate(candidate)
 
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        del self._pending[task]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("gathering failed", exc_info=error)  # a server's answer may be worse than anybody foresaw
+    def _answered(self, task: asyncio.Task[bool]) -> None:
+        question = self._pending.pop(task)
+        if not task.cancelled():
+            if (error := task.exception()) is not None:
+                logger.error("gathering failed", exc_info=error)  # an answer may be worse than anybody foresaw
+            if error is None and task.result():
+                _silent.discard(question.asked)
+            else:
+                _silent.add(question.asked)
+            self._changed.set()  # one fewer to wait for
         if not self._pending and not self._closed:
             self._end()
+
+    def _note_silence(self) -> None:
+        """Who has not answered by now is not waited for again; it is asked, and an answer makes up for it."""
+        for question in self._pending.values():
+            _silent.add(question.asked)
 
     def _give_up(self) -> None:
         logger.warning("%d requests to STUN and TURN servers were not answered", len(self._pending))
         for task in self._pending:
             task.cancel()
 
+    def _stop_timers(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
     def _end(self) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
+        self._stop_timers()
         self.connection.gathering_ended()
         self._changed.set()
         if self._on_end is not None:
@@ -236,12 +290,15 @@ class Gathering:
         """How much longer a complete description waits; None: as long as there is not one candidate."""
         if not self._first_s:
             return None
-        deadline_s = min(self._first_s.values()) + GATHER_TIMEOUT_S
+        first_s = min(self._first_s.values())
+        deadline_s = first_s + GATHER_TIMEOUT_S
         # A relay makes up for reflexive candidates: its server took longer to answer than a living STUN server takes.
         relay_s = self._first_s.get("relay")
-        there_s = [self._first_s.get(kind, relay_s) for kind in set(self._pending.values())]
-        if (latest_s := max((one for one in there_s if one is not None), default=None)) and None not in there_s:
-            deadline_s = min(deadline_s, latest_s + GRACE_S)
+        kinds = {question.kind for question in self._pending.values() if question.hopeful}
+        there_s = [self._first_s.get(kind, relay_s) for kind in kinds]
+        latest_s = [one for one in there_s if one is not None]
+        if len(latest_s) == len(there_s):
+            deadline_s = min(deadline_s, max([first_s, *latest_s]) + GRACE_S)
         return deadline_s - now_s
 
     # ---- keeping

@@ -8,6 +8,7 @@ A call has one, and a second one while ICE is restarted.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -25,8 +26,10 @@ logger = logging.getLogger(__name__)
 
 REMOTE_CANDIDATES_S = 10.0  # how long the far end may trickle when it does not say that it is done
 _MAX_CANDIDATES = 32  # a multihomed browser has a dozen; each is checked from each of our addresses
+_MAX_READ = 4 * _MAX_CANDIDATES  # of a description or trickled: among them are those of TCP and mDNS
 _MAX_EARLY_DTLS = 8  # datagrams before our own side has begun: a ClientHello and its repetitions
 _PORTS = range(1, 65536)
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
 class Path:
@@ -42,7 +45,7 @@ class Path:
         self.pair: SelectedPair | None = None
         self._relay: RelayBridge | None = None
         self._early_dtls: deque[bytes] = deque(maxlen=_MAX_EARLY_DTLS)
-        self._candidates = 0
+        self._candidates = self._read = 0
         self._told_end = False
         self._candidates_end = False
 
@@ -59,7 +62,13 @@ class Path:
             await self._add(text)
 
     async def _add(self, text: str) -> None:
+        self._read += 1
+        if self._read > _MAX_READ:
+            return
         candidate = parse_candidate(text, self.remote_ufrag)
+        if candidate is not None and not may_be_checked(candidate.host, loopback=self.gathering.knows_loopback):
+            logger.info("ignoring a candidate of the far end at %.45s: nobody there is a far end", candidate.host)
+            candidate = None
         if candidate is not None and not self._candidates_end and self._candidates < _MAX_CANDIDATES:
             self._candidates += 1
             await self.connection.add_remote_candidate(candidate)
@@ -68,7 +77,7 @@ class Path:
         """Check the pairs until one is nominated. False when there is no way."""
         self.remote_ufrag = self.connection.remote_username = remote.ice_ufrag
         self.connection.remote_password = remote.ice_pwd
-        for candidate in remote.candidates[:_MAX_CANDIDATES]:
+        for candidate in remote.candidates:
             await self._add(candidate)
         patience = None
         if remote.candidates_end or self._told_end:
@@ -122,11 +131,11 @@ class Path:
             self.pair.pass_on(data)
 
     def retire(self, newer: Path) -> None:
-        """The media process goes over to `newer`: what still comes here goes there, until this is closed."""
+        """The media process goes over to `newer`, and reads on here for a while (`engine.FORMER_PATH_S`), so nobody
+        else does. RTP that comes here otherwise goes to `newer`."""
         self.connection.stop_consent()
-        pair = self._selected()
-        pair.resume_reading()
-        pair.tap_rtp(newer.pass_on)
+        if self._relay is None:
+            self._selected().tap_rtp(newer.pass_on)
 
     async def close(self) -> None:
         """Close every socket and allocation. Idempotent."""
@@ -175,6 +184,22 @@ def parse_candidate(text: str, remote_ufrag: str | None) -> Candidate | None:
         logger.info("ignoring a malformed candidate of the far end")
         return None
     return candidate if candidate.component == 1 else None
+
+
+def may_be_checked(host: str, *, loopback: bool) -> bool:
+    """Whether a STUN check may be sent to a candidate of the far end.
+
+    Not to a group or to nobody, and to `loopback` only when this side has a candidate there: else a far end on the
+    network could have this machine talk to its own services.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_multicast or address.is_unspecified or address == _BROADCAST:
+        return False
+    return loopback or not address.is_loopback
 
 
 def candidate_ufrag(text: str) -> str | None:

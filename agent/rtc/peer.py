@@ -35,7 +35,7 @@ from agent.rtc.events import (
 from agent.rtc.gathering import Gathered
 from agent.rtc.identity import Identity
 from agent.rtc.path import Path, candidate_ufrag
-from agent.rtc.restart import RESTART_S, HelloWatch, Restart, RestartError, dtls_role
+from agent.rtc.restart import RESTART_S, HelloWatch, Restart, RestartError, dtls_role, restart_offer
 from agent.rtc.trickle import tell_candidates
 
 __all__ = [
@@ -76,7 +76,8 @@ class AudioPeer:
         self._path: Path | None = None
         self._association: DtlsAssociation | None = None
         self._restart: Restart | None = None
-        self._retired: list[Path] = []
+        self._paths: set[Path] = set()  # all that are not closed: besides the two, those that late packets come by
+        self._restarting = asyncio.Lock()
         self._early_candidates: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._connected = False
@@ -141,27 +142,20 @@ class AudioPeer:
         on. An earlier restart that is still on its way is given up. Raises `NoPath`."""
         if self._path is None or self._association is None or not self._connected:
             raise NoPath("there is no connection yet that could be made anew")
-        await self._drop_restart()
-        gathered = Gathered(self._settings, self._identity.certificate)
         controlling = self._path.connection.ice_controlling
-        path = await self._new_path(gathered, controlling=controlling)
-        former = self._described()
-        described = self._identity.describe(
-            self._settings, path, setup="actpass", codecs=former.codecs, direction=former.direction
-        )
-        local = replace(
-            former,
-            version=former.version + 1,
-            setup="actpass",
-            direction=offered_direction(self._settings),
-            ice_ufrag=described.ice_ufrag,
-            ice_pwd=described.ice_pwd,
-            candidates=described.candidates,
-        )
-        self._local = local
-        self._restart = Restart(path, local, self._association, self._make_association)
-        self._trickle(path, local)
-        return sdp.write(local)
+        async with self._restarting:  # one after the other: each gives up the one before it
+            if self._restart is not None:
+                await self._close_path(self._give_up(self._restart))
+            gathered = Gathered(self._settings, self._identity.certificate)
+            path = await self._new_path(gathered, controlling=controlling)
+            former, direction = self._described(), offered_direction(self._settings)
+            described = self._identity.describe(
+                self._settings, path, setup="actpass", codecs=former.codecs, direction=direction
+            )
+            self._local = restart_offer(former, described)
+            self._restart = Restart(path, self._local, self._make_association)
+            self._trickle(path, self._local)
+            return sdp.write(self._local)
 
     async def accept_restart(self, answer: str) -> None:
         """Apply the answer to `restart`'s offer and start connecting: `Connected` or `RestartFailed` follows.
@@ -169,11 +163,13 @@ class AudioPeer:
         Raises `SdpError`; the present path serves on then, and another answer may be tried.
         """
         restart = self._restart
-        if restart is None:
+        if restart is None or restart.answered:
             raise sdp.SdpError("an answer to an ICE restart that is not on its way any more")
         remote = sdp.parse(answer)
         agreement = agree_on_answer(self._settings, remote, restart.local.codecs)
-        self._run(self._finish_restart(restart, agreement), "peer.restart", self._lose_restart)
+        restart.answered = True
+        work = self._finish_restart(restart, agreement)
+        self._run(work, "peer.restart", lambda text: self._lose_restart(restart, text))
 
     # ---- the media process
 
@@ -184,12 +180,13 @@ class AudioPeer:
 
     def resume_reading(self) -> None:
         """There is no media process for the moment: answer STUN from here, so that the far end stays."""
-        if self._path is not None and self._path.pair is not None:
-            self._path.pair.resume_reading()
+        for path in self._paths:
+            if path.pair is not None:
+                path.pair.resume_reading()
 
     def inject(self, data: bytes, address: tuple[str, int]) -> None:
         """A STUN or DTLS datagram that the media process found on the socket, or on the one it has just left."""
-        paths = [path for path in (self._path, *self._retired) if path is not None and path.pair is not None]
+        paths = sorted((path for path in self._paths if path.pair is not None), key=lambda path: path is not self._path)
         if data[:2] == _STUN_REQUEST:
             paths.sort(key=lambda path: f"{path.connection.local_username}:".encode() not in data)
         if paths and (pair := paths[0].pair) is not None:
@@ -198,31 +195,29 @@ class AudioPeer:
     async def close(self) -> None:
         """Say good-bye by DTLS, close every socket. Idempotent; no event follows."""
         self._failed = True
-        tasks = set(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        while tasks := set(self._tasks):  # again: before Python 3.12 wait_for may lose a cancel, and go on
+            for task in tasks:
+                task.cancel()
             await asyncio.wait(tasks)
         self.resume_reading()
         if self._association is not None:
             await self._association.close()
-        paths = [path for path in (self._path, *self._retired) if path is not None]
-        if self._restart is not None:
-            paths.append(self._restart.path)
-        await asyncio.gather(self._gathered.close(), *(path.close() for path in paths))
+        await asyncio.gather(self._gathered.close(), *(self._close_path(path) for path in tuple(self._paths)))
         self._path = self._restart = None
-        self._retired.clear()
 
     # ---- gathering
 
     async def _new_path(self, gathered: Gathered, *, controlling: bool) -> Path:
         path = Path(gathered, controlling=controlling, on_consent=lambda change: self._on_consent(path, change))
+        self._paths.add(path)  # `close` sees to it from now on
         try:
             await (path.gathering.start() if self._settings.trickle else path.gathering.wait_complete())
             path.gathering.require_candidates()
+            if self._failed:
+                raise NoPath("the call ended while addresses were gathered")
         except BaseException:
-            if gathered is not self._gathered:  # else `close` sees to it
-                await path.close()
+            if gathered is not self._gathered:  # with that one another description may be tried
+                await self._close_path(path)
             raise
         early, self._early_candidates = self._early_candidates, []
         for candidate in early:
@@ -288,33 +283,37 @@ class AudioPeer:
 
     async def _finish_restart(self, restart: Restart, agreement: Agreement) -> None:
         try:
-            await restart.connect(agreement.remote)
+            await restart.reach(agreement.remote)
+            if restart is not self._restart or self._path is None or self._association is None:
+                return
+            association = await restart.associate(agreement.remote, self._association)
         except RestartError as error:
-            if restart is self._restart:
-                self._lose_restart(str(error))
+            self._lose_restart(restart, str(error))
             return
         if restart is self._restart:
             self._restart = None
-            self._adopt(restart, agreement)
+            self._adopt(self._path, restart.path, self._association, association, agreement)
 
-    def _adopt(self, restart: Restart, agreement: Agreement) -> None:
-        """The new path takes the old one's place; what still comes to the old one is passed on for a while."""
-        old, former = self._path, self._association
-        self._path, self._association, self._expired = restart.path, restart.association, False
-        self._hand_over(restart.path, restart.association, agreement)
-        if former is restart.association:
-            HelloWatch(restart.path, former, lambda data: self._begin_anew(restart.path, former, agreement, data))
-        if old is not None:
-            old.retire(restart.path)
-            self._retired.append(old)
-            self._run(self._close_retired(old, former if former is not restart.association else None), "peer.retired")
+    def _adopt(
+        self, old: Path, path: Path, former: DtlsAssociation, association: DtlsAssociation, agreement: Agreement
+    ) -> None:
+        """The new path takes the old one's place, which is closed when nothing comes by it any more."""
+        self._path, self._association, self._expired = path, association, False
+        self._hand_over(path, association, agreement)
+        if former is association:
+            HelloWatch(path, former, lambda data: self._begin_anew(path, former, agreement, data))
+        old.retire(path)
+        self._run(self._close_retired(old, former if former is not association else None), "peer.retired")
 
     async def _close_retired(self, path: Path, association: DtlsAssociation | None) -> None:
         await asyncio.sleep(_OLD_PATH_S)
         if association is not None:
             await association.close()
+        await self._close_path(path)
+
+    async def _close_path(self, path: Path) -> None:
         await path.close()
-        self._retired.remove(path)
+        self._paths.discard(path)  # not before: cancelled, it is closed with the rest
 
     def _begin_anew(self, path: Path, former: DtlsAssociation, agreement: Agreement, hello: bytes) -> None:
         """The far end wants another association after all; the former one's keys serve until it stands."""
@@ -326,7 +325,11 @@ class AudioPeer:
     async def _replace_association(
         self, path: Path, former: DtlsAssociation, newer: DtlsAssociation, agreement: Agreement
     ) -> None:
-        if not await newer.handshake():
+        finished = await newer.handshake()
+        if path is not self._path:  # another restart was quicker
+            await newer.close(quietly=True)
+            return
+        if not finished:
             logger.warning("the far end began another encryption handshake and did not finish it")
             path.carry(former)
             return
@@ -334,18 +337,17 @@ class AudioPeer:
         self._hand_over(path, newer, agreement)
         await former.close(quietly=True)
 
-    def _lose_restart(self, text: str) -> None:
+    def _lose_restart(self, restart: Restart, text: str) -> None:
         """It came to nothing; the former path serves on, or was all that the call still waited for."""
-        self._run(self._drop_restart(), "peer.drop")
-        self._tell(RestartFailed(text))
-        self._give_up_expired()
+        if restart is self._restart:
+            self._run(self._close_path(self._give_up(restart)), "peer.drop")
+            self._tell(RestartFailed(text))
+            self._give_up_expired()
 
-    async def _drop_restart(self) -> None:
-        restart, self._restart = self._restart, None
-        if restart is not None:
-            self._retired.append(restart.path)  # `close` sees to it, should this be cancelled
-            await restart.path.close()
-            self._retired.remove(restart.path)
+    def _give_up(self, restart: Restart) -> Path:
+        """Have no more of it; its path is still to be closed."""
+        self._restart = None
+        return restart.path
 
     # ---- what goes wrong
 

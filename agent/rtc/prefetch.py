@@ -139,8 +139,11 @@ class Prefetch:
             self._drop(slot)
 
     async def _gather(self, slot: _Slot) -> None:
+        network = self._network
         newer = await self._gathered(slot.settings)
-        if newer is not None and slot.gathered is None and slot in self._slots.values():
+        if network != self._network:
+            return  # `renew` has made it due: gathering in the former network says nothing of this one
+        if newer is not None and slot in self._slots.values():
             self._fill(slot, newer)
             return
         if newer is not None:

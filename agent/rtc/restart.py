@@ -8,7 +8,9 @@ shows it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any
 
 from agent.rtc import sdp
 from agent.rtc.dtls import DtlsAssociation, client_random
@@ -25,39 +27,43 @@ class RestartError(Exception):
 
 
 class Restart:
-    """One attempt. `local` is its offer; `association` the one that the call has."""
+    """One attempt. `local` is its offer, and `answered` set when an answer to it was taken."""
 
-    def __init__(
-        self, path: Path, local: sdp.LocalAudio, association: DtlsAssociation, make_association: MakeAssociation
-    ) -> None:
+    def __init__(self, path: Path, local: sdp.LocalAudio, make_association: MakeAssociation) -> None:
         self.path = path
         self.local = local
-        self.association = association
+        self.answered = False
         self._make_association = make_association
+        self._until_s = 0.0
 
-    async def connect(self, remote: sdp.RemoteAudio) -> None:
-        """Make the path, and `association` the one to go on with. Raises `RestartError`."""
-        try:
-            await asyncio.wait_for(self._connect(remote), RESTART_S)
-        except TimeoutError:
-            raise RestartError(f"ICE restart: no connection within {RESTART_S:.0f} s") from None
-
-    async def _connect(self, remote: sdp.RemoteAudio) -> None:
-        if not await self.path.reach(remote):
+    async def reach(self, remote: sdp.RemoteAudio) -> None:
+        """Make the path. Raises `RestartError`, at the latest after `RESTART_S`."""
+        self._until_s = asyncio.get_running_loop().time() + RESTART_S
+        if not await self._in_time(self.path.reach(remote)):
             raise RestartError("ICE restart: no network path to the far end (no working candidate pair)")
+
+    async def associate(self, remote: sdp.RemoteAudio, present: DtlsAssociation) -> DtlsAssociation:
+        """The association to go on with over the new path: `present`, or another one when the far end's description
+        or its ClientHello asks for one. Raises `RestartError`, at the latest `RESTART_S` after `reach` began."""
         role = dtls_role(remote.setup)
-        if self.association.fits(role, remote.fingerprints) and not self._has_new_hello():
-            return
+        if present.fits(role, remote.fingerprints) and not self._has_new_hello(present):
+            return present
         newer = self._make_association(role, remote.fingerprints)
         self.path.carry(newer)
-        if not await newer.handshake():
+        if not await self._in_time(newer.handshake()):
             await newer.close()
             raise RestartError("ICE restart: the encryption handshake with the far end failed (DTLS)")
-        self.association = newer
+        return newer
 
-    def _has_new_hello(self) -> bool:
+    def _has_new_hello(self, present: DtlsAssociation) -> bool:
         randoms = map(client_random, self.path.early_dtls())
-        return any(random is not None and not self.association.knows_hello(random) for random in randoms)
+        return any(random is not None and not present.knows_hello(random) for random in randoms)
+
+    async def _in_time(self, step: Coroutine[Any, Any, bool]) -> bool:
+        try:
+            return await asyncio.wait_for(step, max(self._until_s - asyncio.get_running_loop().time(), 0.0))
+        except TimeoutError:
+            raise RestartError(f"ICE restart: no connection within {RESTART_S:.0f} s") from None
 
 
 class HelloWatch:
@@ -84,3 +90,16 @@ class HelloWatch:
 def dtls_role(setup: str) -> str:
     """Ours, by the `a=setup` of an answer to our actpass (RFC 5763 5)."""
     return "client" if setup == "passive" else "server"
+
+
+def restart_offer(former: sdp.LocalAudio, described: sdp.LocalAudio) -> sdp.LocalAudio:
+    """The offer over another path: all that `former` said, but for what makes it a restart (RFC 8839 4.4.3.1.1)."""
+    return replace(
+        former,
+        version=former.version + 1,
+        setup="actpass",
+        direction=described.direction,
+        ice_ufrag=described.ice_ufrag,
+        ice_pwd=described.ice_pwd,
+        candidates=described.candidates,
+    )

@@ -117,7 +117,8 @@ class CallOptions(SeedModel):
     )
     mediaSettings: MediaSettings | None = Field(default=None, description="Older spelling of the bandwidth limit.")
     useStereo: bool = Field(
-        default=False, description="Stereo Opus both ways, where the far end and the sound card do it."
+        default=False,
+        description="Ask for stereo Opus. The path from card to card is one channel: what comes in two is mixed.",
     )
 
     timeoutSecs: float | None = Field(

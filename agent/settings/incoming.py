@@ -24,9 +24,9 @@ class IncomingConfig(SettingsModel):
     )
     allow: list[CallerPattern] = Field(
         default_factory=list,
-        description='Who is answered unasked with `answer = "auto"` and gets through with `busy = "replace"`: numbers, '
-        "SIP URIs, and patterns with `*` for any text and `?` for one character. A caller can fake its number: allow "
-        "only who may listen in.",
+        description='Who is answered unasked with `answer = "auto"`, and who may end the call that is going on with '
+        '`busy = "replace"`: numbers, SIP URIs, and patterns with `*` for any text and `?` for one character. A caller '
+        "can fake its number: allow only who may listen in and cut in.",
     )
     auto_answer_after_s: float = Field(
         default=0.0, ge=0, le=60, description="How long the device rings before it answers unasked, in seconds."

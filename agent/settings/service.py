@@ -26,7 +26,7 @@ class ServiceConfig(SettingsModel):
     )
     state_dir: AbsolutePath | None = Field(
         default=None,
-        description="Folder of what outlives the daemon: the call in flight, timelines. When unset: the service's "
+        description="Folder of what outlives the daemon, such as timelines of calls. When unset: the service's "
         "`$STATE_DIRECTORY`, else `callpoint-<device id>` in `$XDG_STATE_HOME` or `~/.local/state`.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(

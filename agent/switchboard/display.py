@@ -39,11 +39,13 @@ class Display:
             publisher.publish_figures(figures(conversation))
 
     def warning(self, code: Code, text: str, *, line: str, call_id: str | None, cleared: bool = False) -> None:
-        """Something is not as it should be, with the SDK's code for it, or (`cleared`) is again."""
+        """Something is not as it should be, with the SDK's code for it, or (`cleared`) is again: what was never told
+        is not cleared either."""
         where = (call_id or line, int(code))
         warning = {"code": int(code), "name": code.name, "text": text, "line": line, "call_id": call_id}
         if cleared:
-            self._warnings.pop(where, None)
+            if self._warnings.pop(where, None) is None:
+                return
         else:
             self._warnings[where] = warning
         self.event("warning", {**warning, "cleared": cleared})

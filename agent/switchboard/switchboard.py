@@ -29,6 +29,8 @@ from agent.gateway.events import (
     LineEvent,
     LineState,
     LineWarning,
+    RemoteAttach,
+    RemoteDisplay,
     RemoteInfo,
 )
 from agent.media.messages import AudioFailed, AudioOpened, DtmfReceived, MediaDied, MediaEvent
@@ -107,8 +109,9 @@ class Switchboard:
                 self.publish_state()
             case IncomingCall():
                 self._take_incoming(event)
-            case LineWarning(line=line, code=code, text=text, call_id=call_id):
-                self.display.warning(Code(code), text, line=line, call_id=call_id)
+            case LineWarning(line=line, code=code, text=text, call_id=call_id, cleared=cleared):
+                self.display.warning(Code(code), text, line=line, call_id=call_id, cleared=cleared)
+                self.publish_state()
             case AiConversation(line=line, item=item):
                 self.display.event("ai_conversation", {"line": line, "item": dict(item)})
             case RemoteInfo(call_id=call_id, dtmf=digit, text=text):
@@ -116,6 +119,11 @@ class Switchboard:
                     self.display.event("dtmf", {"call_id": call_id, "digit": digit, "source": "info"})
                 if text is not None:
                     self.display.event("message", {"call_id": call_id, "text": text})
+            case RemoteDisplay(call_id=call_id, name=name, number=number):
+                self._to_conversation(event)
+                self.display.event("display", {"call_id": call_id, "name": name, "number": number})
+            case RemoteAttach(known=False):
+                self._decline_attach(event)
             case _:
                 self._to_conversation(event)
 
@@ -219,6 +227,14 @@ class Switchboard:
         conversation = self._ring(incoming)
         if decision.action == "auto_answer":
             self._loop.call_later(decision.after_s, conversation.answer)
+
+    def _decline_attach(self, attach: RemoteAttach) -> None:
+        """A call that this device does not know, not even from before its restart: whoever is at its other end would
+        wait for an answer that nobody here can give."""
+        logger.info("declining the call %s, which the gateway offers again and nobody here knows", attach.call_id)
+        self._chore(self._lines[attach.line].bye(attach.call_id, cause_of_reason(EndReason.LOCAL_HANGUP)))
+        self.display.forget_warnings(attach.call_id)
+        self.publish_state()
 
     def _ring(self, incoming: IncomingCall) -> Conversation:
         dial = self._dialling.of_incoming(incoming)

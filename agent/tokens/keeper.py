@@ -53,6 +53,7 @@ class TokenKeeper:
         self._on_token, self._on_problem = on_token, on_problem
         self._clock = clock or SystemClock()
         self._token = ""
+        self._refused = ""
         self._lifetime_s: float | None = None  # of the present token, when it came
         self._expires_s: float | None = None
         self._problem = ""
@@ -68,6 +69,7 @@ class TokenKeeper:
 
     def hurry(self) -> None:
         """Fetch soon, whatever the present token says: the gateway has refused it."""
+        self._refused = self._token
         self._hurry.set()
 
     async def run(self) -> None:
@@ -84,6 +86,8 @@ class TokenKeeper:
 
     def _take(self, token: str) -> float:
         """A token came. Returns the seconds until the next fetch."""
+        if token == self._refused:
+            return self._failed("the source still gives the token that the gateway has refused")
         is_new = token != self._token
         if is_new:
             now_s = self._clock.now()
@@ -109,7 +113,7 @@ class TokenKeeper:
             self._on_problem("", self.seconds_left)
 
     def _failed(self, text: str) -> float:
-        left_s = self.seconds_left
+        left_s = None if self._token == self._refused else self.seconds_left
         told_s = self._told_left_s or 0.0
         is_urgent = left_s is not None and told_s > 0 and left_s < told_s / 2
         if text != self._problem or is_urgent:

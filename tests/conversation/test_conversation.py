@@ -25,7 +25,6 @@ from agent.gateway.dialog import DialogParams
 from agent.gateway.errors import GatewayError, GatewayRefused, GatewayTimeout, LineDown
 from agent.gateway.events import (
     CallsGone,
-    CallsReattached,
     LineChanged,
     LineState,
     RemoteAnswer,
@@ -195,6 +194,7 @@ class FakePeer:
     def __init__(self, world: World) -> None:
         self._world = world
         self._gathered = False
+        self.heard_of: list[str] = []
 
     async def offer(self) -> str:
         await outcome(self._world.offer)
@@ -215,6 +215,7 @@ class FakePeer:
             raise self._world.accept
 
     async def add_candidate(self, candidate: str) -> None:
+        self.heard_of.append(candidate)
         self._world.sent.append(f"theirs {candidate}")
 
     async def accept_answer(self, text: str) -> None:
@@ -293,9 +294,15 @@ async def conversation(world: World, direction: Direction = Direction.OUTBOUND, 
 async def active(run: Run) -> None:
     await run.turns()
     run.conversation.handle(RemoteAnswer("lab", ID, "v=0"))
-    run.conversation._events.put_nowait(CONNECTED)
+    connect(run)
     await run.turns()
     assert run.call.state is CallState.ACTIVE
+
+
+def connect(run: Run) -> None:
+    """The newest peer has found a path."""
+    media = run.conversation._media
+    media._take_peer(media._newest(), CONNECTED)
 
 
 @pytest.mark.parametrize("turns", range(12))
@@ -349,7 +356,7 @@ async def test_a_failing_connect_ends_the_call_at_once() -> None:
     async with conversation(world) as run:
         await run.turns()
         run.conversation.handle(RemoteAnswer("lab", ID, "v=0"))
-        run.conversation._events.put_nowait(CONNECTED)
+        connect(run)
         assert (await run.reason())[0] is EndReason.MEDIA_FAILED
 
 
@@ -540,13 +547,15 @@ async def test_a_disturbed_path_is_made_anew_once_and_the_call_goes_on() -> None
         run.conversation._events.put_nowait(Disturbed("no consent"))
         await run.turns(20)
         assert (world.updated, run.call.state) == (1, CallState.ACTIVE)
-        run.conversation._events.put_nowait(CONNECTED)
+        connect(run)
         await run.turns()
         assert world.updated == 1
-        assert [code for code, _ in run.warnings] == [
-            Code.ICE_CONNECTIVITY_LOST,
-            Code.ICE_CONNECTIVITY_LOST,
-            Code.MEDIA_RECOVERY_REQUIRED,
+        assert run.warnings == [
+            (Code.ICE_CONNECTIVITY_LOST, False),
+            (Code.ICE_CONNECTIVITY_LOST, False),
+            (Code.MEDIA_RECOVERY_REQUIRED, False),
+            (Code.ICE_CONNECTIVITY_LOST, True),
+            (Code.MEDIA_RECOVERY_REQUIRED, True),
         ]
 
 
@@ -576,7 +585,7 @@ async def test_a_far_end_that_is_just_silent_is_offered_a_new_path_once() -> Non
             run.conversation.handle(StatsReport(MediaStats(seconds_since_packet=float(second))))
             await run.turns()
             if world.updated == 1:
-                run.conversation._events.put_nowait(CONNECTED)
+                connect(run)
         assert world.updated == 1
 
 
@@ -596,26 +605,96 @@ async def test_a_path_is_not_made_anew_while_there_is_no_line_nor_before_the_ans
 
 
 async def test_a_call_taken_up_again_waits_for_the_gateways_attach() -> None:
-    world = World(live={ID})
+    world = World(live={ID}, line_state=LineState.OFFLINE)
     async with conversation(world, away_s=5.0) as run:
         await run.turns()
         run.call.advance(CallState.ACTIVE, run.call.created_s)
+        line(LineState.READY)(run)
         run.conversation.handle(RemoteAttach("lab", ID, "v=0"))
         await run.turns()
-        run.conversation._events.put_nowait(CONNECTED)
+        connect(run)
         await run.turns()
-        assert (world.attached, world.invited, run.call.state) == (1, 0, CallState.ACTIVE)
+        assert (world.attached, world.invited, world.updated, run.call.state) == (1, 0, 0, CallState.ACTIVE)
         assert run.conversation.audio_open
 
 
 async def test_a_call_taken_up_again_that_is_only_listed_is_offered_by_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.conversation.renewal.ATTACH_GRACE_S", 0.0)
-    world = World(live={ID})
+    monkeypatch.setattr("agent.conversation.recovery.ATTACH_GRACE_S", 0.0)
+    monkeypatch.setattr("agent.conversation.recovery.RETRY_S", 0.0)
+    world = World(live={ID}, line_state=LineState.OFFLINE, update=LineDown("gone again"))
     async with conversation(world, away_s=5.0) as run:
         run.call.advance(CallState.ACTIVE, run.call.created_s)
-        run.conversation.handle(CallsReattached("lab", (ID,)))
         await run.turns(20)
-        assert (world.updated, world.sent, run.call.state) == (1, ["update v=0"], CallState.ACTIVE)
+        assert world.updated == 0
+        line(LineState.READY)(run)
+        async with asyncio.timeout(10):
+            while world.updated < 2:
+                await run.turns(1)
+        world.update = ""
+        before = world.updated
+        async with asyncio.timeout(10):
+            while world.updated == before:
+                await run.turns(1)
+        connect(run)
+        await run.turns()
+        assert set(world.sent) == {"update v=0"}  # a new peer's offer, no restart of one that there never was
+        assert run.call.state is CallState.ACTIVE
+
+
+async def test_a_path_that_is_gone_for_good_is_made_anew_only_when_the_line_was_away_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A far end that hangs up closes the path first: its BYE is on its way then."""
+    monkeypatch.setattr("agent.conversation.recovery.ATTACH_GRACE_S", 0.0)
+    world = World()
+    async with conversation(world) as run:
+        await active(run)
+        run.conversation._media._take_peer(run.conversation._media._peer, Failed("good-bye", was_connected=True))
+        await run.turns(20)
+        assert world.updated == 0
+        line(LineState.OFFLINE)(run)
+        line(LineState.READY)(run)
+        await run.turns(20)
+        assert world.sent[-1] == "update v=0"
+
+
+async def test_an_attach_takes_the_candidates_that_follow_it_and_stops_our_own_offer() -> None:
+    world = World(update=None)
+    async with conversation(world) as run:
+        await active(run)
+        first = run.conversation._media._peer
+        run.conversation._events.put_nowait(Disturbed("no consent"))
+        await run.turns(20)
+        assert world.updated == 1
+        offers = [task for task in asyncio.all_tasks() if task.get_name() == "call.offer another path"]
+        assert len(offers) == 1
+        run.conversation.handle(RemoteAttach("lab", ID, "v=0"))
+        run.conversation.handle(RemoteCandidate("lab", ID, "candidate:far", "0", 0))
+        await run.turns()
+        assert offers[0].cancelled()
+        newest = run.conversation._media._newest()
+        assert newest is not first
+        assert newest.heard_of == ["candidate:far"]  # type: ignore[attr-defined]
+        assert (world.attached, run.call.state) == (1, CallState.ACTIVE)
+
+
+async def test_another_network_ends_the_wait_for_what_was_tried_over_the_former_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agent.conversation.recovery.ATTACH_GRACE_S", 0.0)
+    world = World(update=None)
+    async with conversation(world) as run:
+        await active(run)
+        run.conversation._events.put_nowait(Disturbed("no consent"))
+        await run.turns(20)
+        assert world.updated == 1
+        run.conversation.network_changed("eth0 lost 192.0.2.7")
+        await run.turns(20)
+        assert world.updated == 1  # the line has given its connection up, and has not said so yet
+        line(LineState.OFFLINE)(run)
+        line(LineState.READY)(run)
+        await run.turns(20)
+        assert (world.updated, run.call.state) == (2, CallState.ACTIVE)
 
 
 async def test_a_call_that_cannot_be_taken_up_again_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -705,7 +784,7 @@ ACTIONS: dict[str, Callable[[Run], object]] = {
     "bare answer": puts(RemoteAnswer("lab", ID)),
     "bye": bye,
     "gone": gone,
-    "connected": puts(CONNECTED),
+    "connected": connect,
     "not connected": puts(Failed("no path")),
     "lost": puts(Failed("lost", was_connected=True)),
     "media died twice": puts(MediaDied(1), MediaDied(2)),

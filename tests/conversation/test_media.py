@@ -10,8 +10,8 @@ import pytest
 from agent.conversation.dialing import DialSettings
 from agent.conversation.media import CallMedia
 from agent.gateway.dialog import DialogParams
-from agent.media.messages import AudioSetup, Datagram, OpusSetup
-from agent.rtc.peer import Connected, Failed, Handover, PeerEvent, PeerSettings
+from agent.media.messages import AudioSetup, Datagram, MediaDied, MediaReady, OpusSetup
+from agent.rtc.peer import Connected, Disturbed, Failed, Handover, PeerEvent, PeerSettings, RestartFailed
 
 AUDIO = AudioSetup("virtual:silence", "virtual:null")
 DIAL = DialSettings("lab", "", None, DialogParams(), PeerSettings(), AUDIO, OpusSetup(), 20, 30.0, muted=False)
@@ -23,9 +23,16 @@ class Peer:
         self.tell = tell
         self.closed = False
         self.injected = 0
+        self.read_here = False
 
     async def answer(self, offer: str) -> str:
         return f"answer to {offer}"
+
+    def resume_reading(self) -> None:
+        self.read_here = True
+
+    def pause_reading(self) -> None:
+        self.read_here = False
 
     def inject(self, data: bytes, address: tuple[str, int]) -> None:
         self.injected += 1
@@ -63,11 +70,13 @@ async def test_a_new_path_takes_over_when_it_is_connected_and_the_old_one_serves
     first.tell(connected(3))
     await media.connect(connected(3).handover)
 
+    media.expect_path()
     assert await media.reattach("one") == "answer to one"
     first.tell(Failed("the gateway has left it", was_connected=True))
     media.take(STUN)
     assert (events, first.injected, first.closed) == ([connected(3)], 1, False)
 
+    media.expect_path()
     assert await media.reattach("two") == "answer to two"  # the line was lost again before "one" was connected
     second, third = peers[1:]
     second.tell(connected(4))
@@ -79,8 +88,36 @@ async def test_a_new_path_takes_over_when_it_is_connected_and_the_old_one_serves
     assert (first.injected, second.injected, third.injected) == (1, 0, 1)
     assert (first.closed, second.closed, third.closed) == (True, True, False)
 
+    media.expect_path()
     await media.reattach("three")
     peers[3].tell(Failed("no path"))
-    assert events[-1] == Failed("no path")
+    assert events[-1] == RestartFailed("no path")  # the path of before serves on
+    third.tell(Disturbed("no consent"))
+    assert events[-1] == Disturbed("no consent")
     await media.close_peer()
     assert all(peer.closed for peer in peers)
+
+
+async def test_a_path_that_is_made_while_there_is_no_media_process_is_read_here_until_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peers: list[Peer] = []
+
+    def new_peer(*args: Any, **named: Any) -> Peer:
+        peers.append(Peer(*args, **named))
+        return peers[-1]
+
+    monkeypatch.setattr("agent.conversation.media.AudioPeer", new_peer)
+    media = CallMedia(DIAL, Media(), lambda event: None, muted=False)  # type: ignore[arg-type]
+    (peer,) = peers
+    peer.tell(connected(3))
+    assert not peer.read_here
+    media.take(MediaDied(1))
+    assert peer.read_here
+    peer.pause_reading()  # as the peer does when an ICE restart brings another socket
+    peer.tell(connected(4))
+    assert peer.read_here
+    media.take(MediaReady())
+    assert not peer.read_here
+    peer.tell(connected(5))
+    assert not peer.read_here

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Daemon:
         self.socket = socket
         self.log = log
         self.events: list[dict[str, Any]] = []
+        self.exit_code = 0  # what it is to end with
         self._changed = asyncio.Event()
 
     async def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
@@ -61,6 +62,13 @@ class Daemon:
             while (await self.ask("status"))["state"]["lines"]["lab"]["state"] != "ready":
                 await asyncio.sleep(0.02)
 
+    async def kill(self) -> None:
+        """SIGKILL, to the control process alone: what it has started must end by itself."""
+        self.exit_code = -signal.SIGKILL
+        self.process.kill()
+        async with asyncio.timeout(PATIENCE_S):
+            await self.process.wait()
+
     async def collect(self) -> None:
         async with ControlClient(self.socket) as client:
             async for event in client.events():
@@ -70,11 +78,15 @@ class Daemon:
 
 @contextlib.asynccontextmanager
 async def daemon(
-    config: Mapping[str, Any], folder: Path, env: Mapping[str, str] | None = None, module: str = "agent.cli"
+    config: Mapping[str, Any],
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    module: str = "agent.cli",
+    runner: Sequence[str] = (),
 ) -> AsyncIterator[Daemon]:
     """Run the daemon with this config until the end of the block, where SIGTERM must end it cleanly.
 
-    `module` is what is run in place of `callpoint` itself.
+    `module` is what is run in place of `callpoint` itself, `runner` a command that becomes it (`ip netns exec ...`).
     """
     path = folder / f"{config['device']['id']}.toml"
     path.write_text(toml_text(config))
@@ -82,7 +94,7 @@ async def daemon(
     log = path.with_suffix(".log")
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, "run", "--config", str(path),
+            *runner, sys.executable, "-m", module, "run", "--config", str(path),
             env={**(env or os.environ)}, stdout=output, stderr=output, stdin=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
     running = Daemon(process, Path(config["service"]["control_socket"]), log)
@@ -100,7 +112,7 @@ async def daemon(
         if collector is not None:
             with contextlib.suppress(ControlError):
                 await collector
-    assert exit_code == 0, log.read_text()
+    assert exit_code == running.exit_code, log.read_text()
 
 
 async def _up(running: Daemon) -> None:

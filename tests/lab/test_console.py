@@ -15,8 +15,6 @@ CALL = {"id": "c1", "direction": "outbound", "number": "+15550100", "name": "", 
 
 
 class FakeDaemon:
-    socket_path = "/run/lab.sock"
-
     def __init__(self):
         self.asked = []
         self.failure = None
@@ -42,12 +40,17 @@ def lab():
         sounds=SimpleNamespace(sound_card=False),
         far_end=None,
         rung=0,
+        cuts=0,
+        control_socket=Path("/run/lab.sock"),
     )
 
     async def ring():
         made.rung += 1
 
-    made.ring = ring
+    async def cut():
+        made.cuts += 1
+
+    made.ring, made.cut = ring, cut
     made.press = lambda: daemon.request("press", button="bell")
     return made
 
@@ -58,6 +61,8 @@ def lab():
         (" ", ("press", {"button": "bell"})),
         ("h", ("hangup", {})),
         ("m", ("mute", {})),
+        ("o", ("hold", {})),
+        ("t", ("message", {"text": "Hello from the lab"})),
         ("a", ("answer", {})),
         ("5", ("dtmf", {"digits": "5"})),
         ("#", ("dtmf", {"digits": "#"})),
@@ -72,12 +77,20 @@ async def test_keys_become_requests(lab, key, asked):
 
 async def test_unknown_keys_do_nothing_and_q_quits(lab):
     console = Console(lab)
-    console.on_key("x")
+    console.on_key("z")
     assert not console.quit.is_set()
     console.on_key("q")
     assert console.quit.is_set()
     await asyncio.sleep(0)
     assert lab.daemon.asked == []
+
+
+async def test_a_key_cuts_the_line(lab):
+    console = Console(lab)
+    console.on_key("x")
+    async with asyncio.timeout(5):
+        await asyncio.gather(*console._chores)
+    assert lab.cuts == 1
 
 
 async def test_a_refusal_is_shown_and_the_lab_goes_on(lab, capsys):
@@ -101,6 +114,16 @@ async def test_a_refusal_is_shown_and_the_lab_goes_on(lab, capsys):
         ),
         ({"type": "line_state", "line": "lab", "state": "ready", "detail": ""}, "line lab: ready"),
         ({"type": "audio_failed", "detail": "no card"}, "audio problem (no card)"),
+        ({"type": "network_changed", "detail": "eth0 lost 192.0.2.7"}, "another network (eth0 lost 192.0.2.7)"),
+        ({"type": "display", "name": "Kitchen", "number": "1002"}, "the far end is now Kitchen 1002"),
+        (
+            {"type": "warning", "code": 31002, "name": "HIGH_JITTER", "text": "it may crackle", "cleared": False},
+            "warning 31002 HIGH_JITTER: it may crackle",
+        ),
+        (
+            {"type": "warning", "code": 31002, "name": "HIGH_JITTER", "text": "good again", "cleared": True},
+            "over: warning 31002 HIGH_JITTER: good again",
+        ),
         ({"type": "unheard of", "detail": "x"}, ""),
     ],
 )
@@ -133,7 +156,7 @@ async def test_the_screen_shows_the_call_its_figures_and_what_was_heard(lab):
     }  # fmt: skip
     heard = SimpleNamespace(level_dbfs=-31.0, seconds=4.25)
     lab.far_end = SimpleNamespace(heard=heard, packets=SimpleNamespace(lost=0))
-    lab.gateway.legs = [SimpleNamespace(digits="42")]
+    lab.gateway.legs = [SimpleNamespace(digits="42", messages=[{"body": "hello there"}])]
     console = LiveConsole(lab)
     console.note("something happened")
 
@@ -141,7 +164,7 @@ async def test_the_screen_shows_the_call_its_figures_and_what_was_heard(lab):
 
     for part in ("active", "+15550100", "11 sent, 12 received", "1 lost", "open, muted", "-30 dBFS", "-31 dBFS"):
         assert part in text
-    for part in ("4.2 s", "42", "something happened"):
+    for part in ("4.2 s", "42", "hello there", "something happened", "status --socket /run/lab.sock"):
         assert part in text
 
 
@@ -155,7 +178,7 @@ async def test_whatever_the_size_the_frame_is_whole_and_the_newest_event_and_the
     lab.far_end = SimpleNamespace(
         heard=SimpleNamespace(level_dbfs=-31.0, seconds=4.25), packets=SimpleNamespace(lost=0)
     )
-    lab.gateway.legs = [SimpleNamespace(digits="42")]
+    lab.gateway.legs = [SimpleNamespace(digits="42", messages=[{"body": "hello there"}])]
     console = LiveConsole(lab)
     for number in range(20):
         console.note(f"event {number} " + "of many words " * 9)
@@ -169,7 +192,7 @@ async def test_whatever_the_size_the_frame_is_whole_and_the_newest_event_and_the
     assert "event 19" in text
     for key in ("SPACE bell", "h hang up", "a answer", "q quit"):
         assert key in text
-    if width >= 80:
+    if width >= 120:
         assert sum("quit" in line and "bell" in line for line in lines) == 1
 
 

@@ -43,6 +43,7 @@ async def test_the_device_can_be_rung_and_a_killed_daemon_is_noticed(tmp_path):
             await leg.answered.wait()
             while leg.far_end.heard.seconds < 1:
                 await asyncio.sleep(0.05)
+        assert lab.control_socket.resolve() == lab.daemon.socket_path
         with pytest.raises(DaemonError, match="unknown button"):
             await lab.daemon.request("press", button="none")
 
@@ -51,6 +52,7 @@ async def test_the_device_can_be_rung_and_a_killed_daemon_is_noticed(tmp_path):
         with pytest.raises(DaemonError, match="has ended while waiting for rain"):
             await lab.daemon.wait_for(lambda _: False, "rain", 10)
     assert not list(tmp_path.glob("*.toml"))
+    assert not list(tmp_path.glob("*.sock"))
 
 
 async def test_a_daemon_that_does_not_start_says_why(tmp_path):

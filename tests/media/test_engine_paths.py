@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from agent.media import rtp, srtp
+from agent.media.engine import FORMER_PATH_S
 from agent.media.messages import SrtpKeys
 from tests.media.call_model import (
     LATENCY_S,
@@ -16,6 +17,7 @@ from tests.media.call_model import (
     Wire,
     end,
     far_session,
+    is_rtp,
     speak,
     speech,
     transport,
@@ -91,7 +93,7 @@ def test_a_former_socket_is_closed_after_a_while_and_with_the_call() -> None:
     for wire in wires[1:3]:
         side.engine.connect(transport(0), bytes(7) + b"\x01", wire, now_s)
     assert [wire.closed for wire in wires] == [True, False, False, False]  # one former path at a time
-    now_s = speak(side.engine, wires[2], speech(1.2), now_s)
+    now_s = speak(side.engine, wires[2], speech(FORMER_PATH_S + 0.2), now_s)
     assert [wire.closed for wire in wires] == [True, True, False, False]
     side.engine.connect(transport(0), bytes(7) + b"\x01", wires[3], now_s)
     side.engine.close(now_s)
@@ -121,3 +123,36 @@ def test_new_keys_continue_the_timeline_with_a_new_rollover_counter() -> None:
     assert rtp.sequence_delta(header[2], last[2]) == 1
     assert rtp.timestamp_delta(header[3], last[3]) == 960
     assert side.engine.stats(now_s).packets_sent == 20
+
+
+def test_a_call_that_only_received_sends_once_the_far_end_wants_to_hear_it() -> None:
+    """As after a restart whose answer says sendrecv where the former said inactive: same keys, same stream."""
+    side = end(0, transport(0, receive_only=True))
+    now_s = speak(side.engine, side.wire, speech(0.2))
+    assert [data for data in side.wire.sent if is_rtp(data)] == []
+    other, key_id = Wire(), bytes(7) + b"\x01"
+    side.engine.connect(transport(0), key_id, other, now_s)
+    now_s = speak(side.engine, other, speech(0.2), now_s)
+    session = far_session()
+    headers = [rtp.unpack_header(session.unprotect(data)) for data in other.sent if is_rtp(data)]
+    assert len(headers) == 10
+    third = Wire()
+    side.engine.connect(transport(0, receive_only=True), key_id, third, now_s)
+    now_s = speak(side.engine, third, speech(0.2), now_s)
+    assert [data for data in third.sent if is_rtp(data)] == []
+    fourth = Wire()
+    side.engine.connect(transport(0), key_id, fourth, now_s)
+    speak(side.engine, fourth, speech(0.2), now_s)
+    again = [rtp.unpack_header(session.unprotect(data)) for data in fourth.sent if is_rtp(data)]
+    assert rtp.sequence_delta(again[0][2], headers[-1][2]) >= 1  # no index is used twice
+    assert rtp.timestamp_delta(again[0][3], headers[-1][3]) >= 960
+
+
+def test_digits_leave_a_muted_call_too() -> None:
+    side = end(0, transport(0, dtmf_payload_type=110))
+    side.engine.muted = True
+    side.engine.send_digits("5")
+    speak(side.engine, side.wire, speech(0.4))
+    session = far_session()
+    packets = [session.unprotect(data) for data in side.wire.sent if is_rtp(data)]
+    assert {data[12] for data in packets if data[1] & 127 == 110} == {5}

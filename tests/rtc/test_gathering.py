@@ -18,8 +18,9 @@ from agent.rtc import gathering as gathering_module
 from agent.rtc.gathering import GATHER_TIMEOUT_S, Gathering
 from agent.rtc.ice_servers import StunServer as Stun
 from agent.rtc.ice_servers import TurnServer, parse_ice_servers
-from agent.rtc.peer import PeerSettings
+from agent.rtc.peer import NoPath, PeerSettings
 from agent.rtc.resolver import resolve
+from agent.rtc.silence import SilentServers
 from tests.rtc.stun_server import PUBLIC, StunServer, stun_servers
 
 LOOPBACK = "127.0.0.1"
@@ -91,6 +92,73 @@ async def test_when_all_are_dead_a_complete_description_waits_as_long_as_the_sdk
         assert GATHER_TIMEOUT_S - 0.1 < await took_s(gathering) < GATHER_TIMEOUT_S + 2
         assert found(gathering) == [("host", LOOPBACK)]
         await gathering.close()
+
+
+async def test_from_the_second_time_on_a_dead_server_costs_only_the_grace_until_it_answers_again() -> None:
+    async with stun_servers(StunServer(silent=True)) as servers:
+        times_s = []
+        for _ in range(4):
+            gathering = Gathering(settings(*servers))
+            times_s.append(await took_s(gathering))
+            await gathering.close()
+        assert times_s[0] > GATHER_TIMEOUT_S - 0.1
+        assert min(times_s[1:]) < 0.1
+        servers[0].silent = False
+        gathering = Gathering(settings(*servers))
+        await gathering.wait_complete()
+        assert ("srflx", PUBLIC) in found(gathering)  # it is asked all the same
+        await gathering.close()
+        servers[0].silent = True
+        gathering = Gathering(settings(*servers))
+        assert await took_s(gathering) > GATHER_TIMEOUT_S - 0.1  # and has a good name again
+        await gathering.close()
+
+
+@pytest.mark.parametrize("how", ["trickle", "TURN"])
+async def test_a_dead_server_is_known_from_every_kind_of_call(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering_module, "GATHER_TIMEOUT_S", 0.5)
+    async with stun_servers(StunServer(silent=True)) as (server,):
+        turn = RTCIceServer(urls=f"turn:127.0.0.1:{server.port}", username="u", credential="c")
+        asked = settings(server) if how == "trickle" else PeerSettings(ice_servers=(turn,))
+        gathering = Gathering(asked)
+        await gathering.start()  # who trickles does not wait
+        await asyncio.sleep(0.6)
+        await gathering.close()
+        times_s = []
+        for _ in range(3):
+            gathering = Gathering(asked)
+            times_s.append(await took_s(gathering))
+            await gathering.close()
+        assert min(times_s) < 0.1
+
+
+async def test_a_call_that_ends_at_once_says_nothing_of_a_server() -> None:
+    async with stun_servers(StunServer(silent=True)) as servers:
+        gathering = Gathering(settings(*servers))
+        await gathering.start()
+        await gathering.close()
+        gathering = Gathering(settings(*servers))
+        assert await took_s(gathering) > GATHER_TIMEOUT_S - 0.1
+        await gathering.close()
+
+
+def test_of_silent_servers_only_the_latest_are_known() -> None:
+    silent = SilentServers()
+    for number in range(1000):
+        silent.add(number)
+    assert [number in silent for number in (0, 900, 936, 999)] == [False, False, True, True]
+    silent.discard(999)
+    silent.discard(999)
+    assert 999 not in silent
+
+
+async def test_one_that_is_closed_while_it_starts_says_so_and_cancels_nobody_else() -> None:
+    gathering = Gathering(PeerSettings())
+    starting = asyncio.create_task(gathering.wait_complete())
+    await asyncio.sleep(0)
+    await gathering.close()
+    with pytest.raises(NoPath):
+        await starting
 
 
 async def test_at_the_limit_the_rest_is_given_up_and_the_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

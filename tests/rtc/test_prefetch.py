@@ -134,6 +134,39 @@ async def test_after_a_change_of_the_network_nothing_old_is_given_away(addresses
         await gathered.close()
 
 
+async def test_a_change_of_the_network_while_it_gathers_begins_anew_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefetch_module, "_RETRY_S", (600.0, 600.0))
+    async with stun_servers(StunServer(silent=True)) as (server,):
+        settings = PeerSettings(ice_servers=(server.server,))
+        prefetch = Prefetch()
+        prefetch.keep(settings)
+        async with running(prefetch):
+            await server.asked.wait()
+            prefetch.renew()
+            await (await taken(prefetch, settings)).close()
+
+
+async def test_a_call_that_ends_while_its_bindings_are_being_refreshed_hurts_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(prefetch_module, "KEEP_FRESH_S", 0.05)
+    async with stun_servers(StunServer()) as (server,):
+        settings = PeerSettings(ice_servers=(server.server,))
+        prefetch = Prefetch()
+        prefetch.keep(settings)
+        async with running(prefetch):
+            await until(lambda: next(iter(prefetch._slots.values())).gathered is not None)
+            server.silent, asked = True, server.requests
+            await until(lambda: server.requests > asked)  # a refresh is on its way
+            gathered = prefetch.take(settings)
+            assert gathered is not None
+            await gathered.close()
+            await asyncio.sleep(0.7)  # the retransmission would be due, on a closed socket
+            assert not [record for record in caplog.records if record.levelname == "ERROR"]
+            server.silent = False
+            await (await taken(prefetch, settings)).close()
+
+
 async def test_one_that_nobody_could_confirm_is_not_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefetch_module, "_CONFIRM_S", -1.0)
     prefetch = Prefetch()

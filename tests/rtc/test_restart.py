@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import re
 import socket
@@ -72,7 +73,7 @@ async def test_voice_has_no_gap_while_the_socket_changes() -> None:
         route: Callable[[bytes], None]
         with media(before) as old, media(theirs) as far_socket:
             route = lambda data: far_socket.sendto(data, theirs.handover.remote) and None  # noqa: E731
-            current: list[socket.socket] = [old]
+            sockets: list[socket.socket] = [old]  # as the media process: the former one is read on for a while
             done = asyncio.Event()
 
             async def speak() -> None:
@@ -84,15 +85,14 @@ async def test_voice_has_no_gap_while_the_socket_changes() -> None:
 
             async def listen() -> None:
                 while not done.is_set():
-                    try:
-                        data, address = current[0].recvfrom(2048)
-                    except BlockingIOError:
-                        await asyncio.sleep(0.002)
-                        continue
-                    if data[0] >= 128:
-                        heard[int.from_bytes(data[-2:], "big")] = loop.time()
-                    else:
-                        near.peer.inject(data, address)
+                    await asyncio.sleep(0.002)
+                    for sock in sockets:
+                        with contextlib.suppress(BlockingIOError):
+                            data, address = sock.recvfrom(2048)
+                            if data[0] >= 128:
+                                heard[int.from_bytes(data[-2:], "big")] = loop.time()
+                            else:
+                                near.peer.inject(data, address)
 
             tasks = [asyncio.create_task(speak()), asyncio.create_task(listen())]
             await asyncio.sleep(0.2)
@@ -101,7 +101,7 @@ async def test_voice_has_no_gap_while_the_socket_changes() -> None:
             after = await near.expect(Connected)
             assert await reaching
             with media(after) as new:
-                current[0] = new  # the swap
+                sockets.append(new)
                 await asyncio.sleep(0.2)  # the far end is slow to change over
                 route = path.pair.send  # type: ignore[union-attr]
                 await asyncio.sleep(0.2)
@@ -229,7 +229,7 @@ async def test_the_old_sockets_are_closed_after_a_while_and_all_at_the_end(monke
             await reaching
             await path.close()
         async with asyncio.timeout(PATIENCE_S):
-            while near.peer._retired:
+            while len(near.peer._paths) > 1:
                 await asyncio.sleep(0.01)
         await near.peer.restart()  # and one that is never answered
     for _ in range(10):

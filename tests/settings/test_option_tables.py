@@ -56,6 +56,10 @@ def test_every_option_is_compared_with_the_sdk(section: str, model: type[CallOpt
     table = rows(section)
     assert table.keys() == model.model_fields.keys()
     assert all(len(cells) == 3 and all(cells) for cells in table.values())
+    for name, (*_, test) in table.items():
+        path = re.fullmatch(r"`(tests/[\w/]+\.py)`", test)
+        assert path is not None, name
+        assert (ROOT / path[1]).is_file(), f"{name}: there is no {path[1]}"
 
 
 @pytest.mark.parametrize(

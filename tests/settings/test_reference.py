@@ -84,7 +84,7 @@ def test_the_reference_config_shows_every_key() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["minimal-telnyx", "freeswitch", "ai-assistant"])
+@pytest.mark.parametrize("name", ["minimal-telnyx", "freeswitch", "ai-assistant", "renewing-token"])
 def test_an_example_loads(name: str, environ: dict[str, str]) -> None:
     config = load_config(ROOT / f"config/examples/{name}.toml", environ=environ)
     urls = {line.url for line in config.lines.values()}
@@ -92,6 +92,7 @@ def test_an_example_loads(name: str, environ: dict[str, str]) -> None:
         "minimal-telnyx": "wss://rtc.telnyx.com",
         "freeswitch": "wss://pbx.example.com:8082",
         "ai-assistant": "wss://eu.rtc.telnyx.com",
+        "renewing-token": "wss://eu.rtc.telnyx.com",
     }
     assert urls == {expected[name]}
     assert config.buttons
@@ -100,7 +101,7 @@ def test_an_example_loads(name: str, environ: dict[str, str]) -> None:
 
 def test_there_is_no_example_without_a_test() -> None:
     names = {path.stem for path in (ROOT / "config/examples").glob("*.toml")}
-    assert names == {"minimal-telnyx", "freeswitch", "ai-assistant"}
+    assert names == {"minimal-telnyx", "freeswitch", "ai-assistant", "renewing-token"}
 
 
 def test_schema_and_reference_page_are_up_to_date() -> None:

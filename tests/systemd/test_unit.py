@@ -45,6 +45,7 @@ def test_the_service_may_do_little_beyond_its_work() -> None:
         ("LimitRTPRIO=50", "the audio thread"),
         ("WorkingDirectory=%S/callpoint", "lgpio's FIFO"),
         ("NotifyAccess=main", "nobody else may feed the watchdog"),
+        ("RuntimeDirectoryPreserve=restart", "a daemon that was killed finds the call in flight there"),
     ],
 )
 def test_what_must_never_be_hardened_or_tidied_away(line: str, why: str) -> None:

@@ -173,6 +173,18 @@ async def test_a_refused_token_is_fetched_anew_but_not_in_a_rush() -> None:
     assert rig.fetched == [0, 100, 100 + HURRY_S]
 
 
+async def test_a_source_that_still_gives_the_refused_token_is_told_of_and_asked_again() -> None:
+    refused, good = jwt(iat=WALL_S, exp=WALL_S + DAY_S), jwt(iat=WALL_S, exp=WALL_S + 2 * DAY_S)
+    rig = Rig(lambda rig: refused if rig.now_s < 200 else good)
+    rig.at = [(100.0, rig.keeper.hurry)]
+    await rig.run(HOUR_S)
+    text = "the source still gives the token that the gateway has refused"
+    assert [problem[1:] for problem in rig.problems[:-1]] == [(text, None)]
+    assert rig.problems[-1][1] == ""
+    assert [token for _, token in rig.tokens] == [refused, good]
+    assert rig.tokens[-1][0] < 200 + MAX_RETRY_S
+
+
 async def test_no_token_is_in_the_keepers_repr() -> None:
     rig = await Rig(lambda _: "s3cr3t-t0ken").run(60.0)
     assert "s3cr3t" not in repr(rig.keeper)

@@ -1,0 +1,173 @@
+"""From the config to one call: which options, line and devices it gets, without any call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.calls.commands import CallCommand, CommandError
+from agent.conversation.dialing import Dialling, DialSettings
+from agent.gateway.events import Header, IncomingCall
+from agent.settings.load import parse_config
+from hardware.profile import load_profile
+
+SDP = "v=0\r\n"
+
+
+def dialling(**tables: Any) -> Dialling:
+    config = {
+        "device": {"id": "door"},
+        "lines": {
+            "telnyx": {"login": "door", "password": "x"},
+            "pbx": {"dialect": "verto", "host": "wss://pbx.example.com", "login": "door", "password": "x"},
+        },
+        "targets": {"reception": {"destinationNumber": "+15550100"}, "office": {"destinationNumber": "1001"}},
+        "board": {"kind": "virtual"},
+        "audio": {"profile": "virtual"},
+    }
+    config["targets"]["office"]["line"] = "pbx"
+    for name, table in tables.items():
+        config[name] = {**config.get(name, {}), **table}
+    return Dialling(parse_config(config, Path.cwd()), load_profile("virtual"))
+
+
+def dial(options: dict[str, Any], **tables: Any) -> DialSettings:
+    return dialling(**tables).of_command(CallCommand(target="reception", options=options))
+
+
+def test_the_defaults_are_the_seeds() -> None:
+    dialled = dialling().of_target("reception")
+    assert (dialled.peer.trickle, dialled.prefetch, dialled.peer.relay_only) == (True, True, False)
+    assert dialled.peer.codecs[0] == "opus"
+    assert (dialled.ring_s, dialled.muted, dialled.timeline) == (60.0, False, None)
+
+
+def test_a_call_overrides_its_target_and_that_the_defaults() -> None:
+    tables = {
+        "call_defaults": {"callerName": "default", "timeoutSecs": 10, "clientState": "c"},
+        "targets": {"reception": {"destinationNumber": "+15550100", "callerName": "target", "timeoutSecs": 20}},
+    }
+    dialled = dial({"timeoutSecs": 30}, **tables)
+    assert (dialled.params.client_state, dialled.params.caller_id_name, dialled.ring_s) == ("c", "target", 30)
+
+
+def test_the_line_decides_what_the_gateway_can() -> None:
+    pbx = dialling().of_target("office")
+    assert pbx.line == "pbx"
+    assert not pbx.peer.trickle
+    assert not pbx.told_of_ringing
+    assert pbx.peer.ice_servers == ()
+    telnyx = dialling().of_target("reception")
+    assert telnyx.told_of_ringing
+    assert [server.urls for server in telnyx.peer.ice_servers]
+    assert dial({"iceServers": []}).peer.ice_servers == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "capture"),
+    [
+        ({}, "virtual:silence"),
+        ({"micId": "plughw:1,0"}, "plughw:1,0"),
+        ({"micLabel": "Jabra"}, "plughw:CARD=Jabra"),
+        ({"micLabel": "Jabra", "micId": "plughw:1,0"}, "plughw:1,0"),
+        ({"audio": {"deviceId": "plughw:2,0"}}, "plughw:2,0"),
+        ({"localStream": "plughw:3,0", "micId": "plughw:1,0"}, "plughw:3,0"),
+        ({"audio": False, "receiveOnlyAudio": True, "micId": "plughw:1,0"}, ""),
+    ],
+)
+def test_what_is_sent_is_decided_in_one_order(options: dict[str, Any], capture: str) -> None:
+    dialled = dial(options)
+    assert dialled.audio.capture == capture
+    assert dialled.peer.receive_only is (capture == "")
+
+
+def test_elements_and_streams_are_devices_of_the_call() -> None:
+    options = {
+        "localElement": "plughw:1,0",
+        "remoteElement": "plughw:2,0",
+        "remoteStream": "plughw:3,0",
+        "speakerId": "plughw:4,0",
+    }
+    audio = dial(options).audio
+    assert (audio.sidetone, audio.playback, audio.record) == ("plughw:1,0", "plughw:4,0", "plughw:3,0")
+    del options["speakerId"]
+    assert dial(options).audio.playback == "plughw:2,0"
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "audio", "period_frames", "fill_frames"),
+    [
+        (None, {}, 480, 960),
+        (16_000, {}, 160, 320),
+        (8_000, {"period_ms": 20}, 160, 160),
+        (16_000, {"period_ms": 20, "fill_ms": 40}, 320, 640),
+    ],
+)
+def test_periods_last_as_long_at_any_rate(
+    rate_hz: int | None, audio: dict[str, Any], period_frames: int, fill_frames: int
+) -> None:
+    options = {} if rate_hz is None else {"audio": {"sampleRate": rate_hz}}
+    setup = dial(options, audio=audio).audio
+    assert (setup.rate_hz, setup.period_frames, setup.fill_frames) == (rate_hz or 48_000, period_frames, fill_frames)
+
+
+def test_what_goes_out_is_named_as_the_sdk_names_it_and_devices_stay_here() -> None:
+    options = {
+        "remoteCallerName": "Reception",
+        "remoteCallerNumber": "+15550111",
+        "timeoutSecs": 30.0,
+        "keepConnectionAliveOnSocketClose": False,
+        "speakerId": "plughw:4,0",
+        "iceServers": [{"urls": "turn:t.example.com", "username": "u", "credential": "s3cr3t"}],
+        "id": "my-id",
+    }
+    dialled = dial(options)
+    params = dialled.params
+    assert (params.remote_caller_id_name, params.remote_caller_id_number) == ("Reception", "+15550111")
+    assert params.extra == {"timeoutSecs": 30, "keepConnectionAliveOnSocketClose": False}
+    assert isinstance(params.extra["timeoutSecs"], int)
+    assert dialled.call_id == "my-id"
+    assert "s3cr3t" not in repr(dialled)
+
+
+def test_a_microphone_that_is_a_file_is_not_named_on_the_wire() -> None:
+    assert dial({"micId": "plughw:1,0"}).params.microphone_label == "plughw:1,0"
+    assert dial({}, audio={"capture": "wav:/home/pi/secret.wav"}).params.microphone_label == ""
+
+
+def test_an_incoming_call_is_answered_with_the_defaults_and_its_own_parties() -> None:
+    room = dialling(
+        call_defaults={"customHeaders": [{"name": "X-Door", "value": "front"}], "timeoutSecs": 5},
+        incoming={"ring_s": 12},
+    )
+    incoming = IncomingCall("telnyx", "c1", SDP, "Ann", "+15550123", "+15550177", client_state="state")
+    dialled = room.of_incoming(incoming)
+    params = dialled.params
+    assert (params.remote_caller_id_name, params.remote_caller_id_number) == ("Ann", "+15550123")
+    assert (params.destination_number, params.caller_id_number) == ("+15550177", "+15550177")
+    assert params.custom_headers == (Header("X-Door", "front"),)
+    assert (params.client_state, dialled.ring_s) == ("state", 12)
+
+
+def test_dtmf_bucket_and_timeline_follow_line_and_options() -> None:
+    lines = {"telnyx": {"login": "door", "password": "x", "dtmf": "rfc4733"}}
+    dialled = dial({"retryBucketId": "bell", "debug": True, "debugOutput": "file"}, lines=lines)
+    assert (dialled.dtmf_by_rtp, dialled.retry_bucket, dialled.timeline) == (True, "bell", "file")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"target": "recption"}, "command/call: unknown target 'recption'; targets: reception, office"),
+        ({"target": "reception", "line": "x"}, "command/call: unknown line 'x'; lines: telnyx, pbx"),
+        ({"target": "reception", "options": {"audio": False}}, "command/call: audio: false needs receiveOnlyAudio"),
+        ({"destination": "+1 2"}, "command/call: destinationNumber: "),
+        ({"target": "reception", "options": {"localStream": "/etc/shadow.wav"}}, "command/call: localStream: "),
+    ],
+)
+def test_a_command_that_cannot_be_carried_out_says_why(fields: dict[str, Any], error: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        dialling().of_command(CallCommand(**fields))
+    assert str(refused.value).startswith(error)
