@@ -13,6 +13,7 @@ import pytest
 
 from agent.media import rtp
 from agent.media.control import MediaError
+from agent.media.engine import FORMER_PATH_S
 from agent.media.messages import AudioOpened, AudioSetup, DtmfReceived, MediaReady, StatsReport, TransportSetup
 from tests.media.call_model import RATE_HZ, is_rtp
 from tests.media.running import PATIENCE_S, VIRTUAL, FarEnd, Media, running, tone_share, towards, udp, write_tone
@@ -197,7 +198,7 @@ async def test_a_path_may_change_between_real_sockets(tmp_path: Path) -> None:
                 data = rtp.pack(b"\x08", payload_type=111, sequence=number, timestamp=number * 960, ssrc=1001)
                 target = old if number < 3 else new
                 far.socket.sendto(far.session.protect(data), target.getsockname())
-            await reports(media, 3)
+            await reports(media, 2 + round(FORMER_PATH_S))
             report = media.of(StatsReport)[-1]
             assert isinstance(report, StatsReport)
             assert (report.stats.packets_received, report.stats.packets_lost) == (5, 0)

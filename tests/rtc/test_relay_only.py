@@ -13,10 +13,11 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 
-from agent.rtc.peer import Connected, NoPath, PeerSettings
+from agent.rtc import peer as peer_module
+from agent.rtc.peer import Connected, Disturbed, NoPath, PeerSettings
 from tests.device import open_descriptors
 from tests.rtc.coturn import MISSING, PASSWORD, Coturn, running_coturn
-from tests.rtc.helpers import End, browser_answer, connect, ends, media, next_rtp, send
+from tests.rtc.helpers import PATIENCE_S, End, browser_answer, connect, ends, media, next_rtp, send
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 RTP = b"\x80\x6f" + bytes(40)
@@ -95,6 +96,42 @@ async def test_a_restart_changes_from_one_relay_to_another_and_late_voice_still_
             path.pair.send(RTP + b"over the new one")  # type: ignore[union-attr]
             assert await next_rtp(sock) == RTP + b"over the new one"
         await path.close()
+
+
+async def test_an_allocation_that_cannot_be_refreshed_disturbs_the_call_and_a_restart_mends_it(coturn: Coturn) -> None:
+    async with ends(relayed(coturn, "udp"), relayed(coturn, "udp")) as (near, far):
+        await connect(near, far)
+        assert near.peer._path is not None
+        (protocol,) = near.peer._path.connection._protocols
+        inner = protocol.transport._TurnTransport__inner_protocol  # type: ignore[attr-defined]
+        inner.transport.close()  # what aioice does then
+        await near.expect(Disturbed)
+        anew = End(relayed(coturn, "udp"))
+        await near.peer.accept_restart(await anew.peer.answer(await near.peer.restart()))
+        after, theirs = await near.expect(Connected), await anew.expect(Connected)
+        with media(after) as ours, media(theirs) as others:
+            await send(others, theirs, RTP)
+            assert await next_rtp(ours) == RTP
+        await anew.peer.close()
+
+
+async def test_restarts_of_a_relayed_call_leave_nothing_behind(coturn: Coturn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+    monkeypatch.setattr(peer_module, "_OLD_PATH_S", 0.0)
+    async with ends(relayed(coturn, "udp"), PeerSettings()) as (near, far):
+        await connect(near, far)
+        counts = set()
+        for _ in range(6):
+            answer, path, reaching = await browser_answer(far.peer, await near.peer.restart())
+            await near.peer.accept_restart(answer)
+            await near.expect(Connected)
+            await reaching
+            await path.close()
+            async with asyncio.timeout(PATIENCE_S):
+                while near.peer._tasks:
+                    await asyncio.sleep(0.01)
+            counts.add(len(open_descriptors()))
+        assert len(counts) == 1
 
 
 async def test_trickled_candidates_are_relayed_ones_only(coturn: Coturn) -> None:

@@ -16,7 +16,7 @@ from agent.settings.show import notes
 from agent.settings.token_source import TokenCommand, TokenFile, TokenUrl
 
 ROOT = Path(__file__).parents[2]
-CREDENTIALS = ["telnyx-token", "telnyx-password", "office-password", "pbx-password", "mqtt-password", "turn"]
+CREDENTIALS = ["telnyx-token", "telnyx-password", "office-password", "pbx-password", "mqtt-password", "turn", "backend"]
 CERTIFICATES = ["office-ca.pem", "broker-ca.pem", "device.pem", "device.key"]
 
 
@@ -26,7 +26,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     folder = tmp_path / "credentials"
     folder.mkdir()
     for name in CREDENTIALS:
-        (folder / name).write_text(f"the {name}\n")
+        (folder / name).write_text(f"the-{name}\n")
     return {"CREDENTIALS_DIRECTORY": str(folder)}
 
 
@@ -47,7 +47,7 @@ def test_the_reference_config_loads_as_it_is(environ: dict[str, str]) -> None:
     assert config.device.id == "front-door"
     token = config.lines["telnyx"].token
     assert token is not None
-    assert token.get_secret_value() == "the telnyx-token"
+    assert token.get_secret_value() == "the-telnyx-token"
     assert config.targets["reception"].destinationNumber == "+12345678900"
     assert notes(config) == ["mqtt: not configured, the device is driven by its buttons and the command line"]
 
