@@ -21,6 +21,7 @@ COMMANDS = {
     "message": "Send a text to the far end of the running daemon's call.",
     "transfer": "Hand the running daemon's call over to somebody else.",
     "status": "Show what the running daemon is doing.",
+    "events": "Show what happens at the running daemon, as it happens.",
     "lab": "Try everything here, without an account or a Pi.",
 }
 
