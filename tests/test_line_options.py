@@ -125,6 +125,10 @@ async def test_an_assistant_is_called_without_an_account_and_what_it_says_is_tol
             item = {"type": "conversation.item.created", "item": {"role": "assistant", "content": "How can I help?"}}
             await gateway.say_as_assistant("assistant:assistant-1", item)
             assert await door.event("ai_conversation") == {"line": "lab", "item": item}
+            await door.command("message", text="Open the gate, please.")
+            asked = await gateway.wait_received("ai_conversation")
+            assert "Open the gate, please." in json.dumps(asked["params"])
+            assert gateway.frames.received("info") == []
             await door.command("hangup")
             await door.ended()
 

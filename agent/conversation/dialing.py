@@ -56,6 +56,7 @@ class DialSettings:
     told_of_ringing: bool = True  # whether the gateway says when the far end rings
     dtmf_by_rtp: bool = False
     retry_bucket: str | None = None
+    assistant: bool = False  # the far end is an AI assistant, to whom one can write
     timeline: str | None = None  # "file" or "socket": where the call's timeline goes
 
     def transport(self, handover: Handover) -> TransportSetup:
@@ -182,6 +183,7 @@ class Dialling:
             dtmf_by_rtp=line.dtmf == "rfc4733",
             retry_bucket=options.retryBucketId,
             timeline=options.timeline,
+            assistant=line.anonymous_login is not None,
         )
 
     def _audio_setup(self, options: CallOptions) -> AudioSetup:

@@ -155,7 +155,10 @@ class Signalling:
         return await self._line.hold(self._call.id, held, self._dial.params)
 
     async def message(self, text: str, to: str) -> None:
-        """Send a text message in the call. Raises the gateway's errors."""
+        """Send a text message in the call: to the far end when `to` is empty. Raises the gateway's errors."""
+        if self._dial.assistant and not to:
+            await self._line.ai_message(text)
+            return
         await self._line.message(self._call.id, to or self._call.party.number, text, self._dial.params)
 
     async def transfer(self, destination: str) -> None:
