@@ -141,8 +141,9 @@ async def test_a_daemon_that_is_killed_in_a_call_takes_it_up_again(
 async def killed_in_a_call(gateway: LabGateway, config: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A daemon places a call, talks, and is killed; the call, as it was shown last."""
     async with daemon(config, folder) as first:
+        number = len(gateway.legs) + 1
         await first.ask("call", target="talker")
-        leg = await gateway.wait_call(len(gateway.legs) + 1)
+        leg = await gateway.wait_call(number)
         await first.call_state("active")
         assert leg.far_end is not None
         await hears_anew(leg.far_end)
