@@ -226,17 +226,21 @@ class App:
     async def _on_control_request(self, verb: str, fields: dict[str, Any]) -> dict[str, Any]:
         """A request of the `callpoint` command. Raises `CommandError`."""
         if verb == "status":
-            return {"state": self.switchboard.snapshot()}
+            return {"state": {**self.switchboard.snapshot(), "broker": self._broker_state()}}
         if verb == "press":
             return await self._press(fields)
         if verb not in VERBS:
             raise CommandError(f"unknown request {verb!r}: expected status, events, press, {', '.join(VERBS)}")
         return await self.switchboard.execute(parse_command(verb, fields))
 
+    def _broker_state(self) -> dict[str, str] | None:
+        """Only for those who ask at the device: whoever reads it at the broker knows."""
+        return None if self._mqtt is None else {"state": self._mqtt.state.value, "detail": self._mqtt.detail}
+
     async def _press(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The control socket's `press`, checked: {"button": name, "seconds": how long}."""
         name, seconds = fields.get("button"), fields.get("seconds", TAP_S)
-        if name not in self._config.buttons:
+        if not isinstance(name, str) or name not in self._config.buttons:
             raise CommandError(f"press: unknown button {name!r}; buttons: {', '.join(self._config.buttons) or 'none'}")
         if not isinstance(seconds, int | float) or not 0 < seconds <= MAX_PRESS_S:
             raise CommandError(f"press: seconds must be a number above 0 and at most {MAX_PRESS_S}")

@@ -14,7 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 MAX_PAYLOAD_BYTES = 16 * 1024  # a command is a few hundred bytes; more is a mistake or an attack
 MAX_MESSAGE_CHARS = 1000  # gateways pass messages on as SIP MESSAGE, at most 1300 bytes with its headers (RFC 3428 8)
+MAX_ADDRESS_CHARS = 256  # a sip: URI with everything has half of that
 MAX_TRANSACTION_CHARS = 128  # three uuids; it is echoed as it is, so it must be bounded
+# FreeSWITCH takes what follows a blank for a dialplan and its context: one printable word, as `destinationNumber`.
+_ADDRESS = r"^[!-~]+$"
 
 
 class CommandError(ValueError):
@@ -78,14 +81,14 @@ class MessageCommand(_Command):
 
     verb: Literal["message"] = "message"
     text: str = Field(min_length=1, max_length=MAX_MESSAGE_CHARS)
-    to: str = ""
+    to: str = Field(default="", max_length=MAX_ADDRESS_CHARS)
 
 
 class TransferCommand(_Command):
     """Hand the far end of the present call over to another destination; this device is out of it then."""
 
     verb: Literal["transfer"] = "transfer"
-    destination: str = Field(min_length=1)
+    destination: Annotated[str, Field(pattern=_ADDRESS, max_length=MAX_ADDRESS_CHARS)]
 
 
 Command = (

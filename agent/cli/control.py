@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from agent.service.control_socket import ControlClient, ControlError
+from agent.service.control_socket import ANSWER_TIMEOUT_S, ControlClient, ControlError
 
 SERVICE_SOCKET = Path("/run/callpoint/control.sock")
 
@@ -24,17 +24,21 @@ socket_option: Callable[[Any], Any] = click.option(
 )
 
 
-def ask(socket_path: Path | None, verb: str, **fields: Any) -> dict[str, Any]:
+# For what the gateway must do: it has 10 s for the answer, as many for a new login, and ten again after that.
+GATEWAY_TIMEOUT_S = 35.0
+
+
+def ask(socket_path: Path | None, verb: str, timeout_s: float = ANSWER_TIMEOUT_S, **fields: Any) -> dict[str, Any]:
     """One request to the daemon; any error ends the command with one line on stderr and exit code 1."""
     try:
-        return asyncio.run(_ask(socket_path or find_socket(), verb, fields))
+        return asyncio.run(_ask(socket_path or find_socket(), verb, timeout_s, fields))
     except ControlError as error:
         raise click.ClickException(str(error)) from None
 
 
-async def _ask(path: Path, verb: str, fields: dict[str, Any]) -> dict[str, Any]:
+async def _ask(path: Path, verb: str, timeout_s: float, fields: dict[str, Any]) -> dict[str, Any]:
     async with ControlClient(path) as client:
-        reply = await client.request(verb, **fields)
+        reply = await client.request(verb, timeout_s=timeout_s, **fields)
     if reply.get("status") != "ok":
         raise ControlError(str(reply.get("error", "the daemon gave no reason")))
     return reply

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agent.cli.control import ask, socket_option
+from agent.cli.control import GATEWAY_TIMEOUT_S, ask, socket_option
 
 
 @click.command()
@@ -17,4 +17,5 @@ from agent.cli.control import ask, socket_option
 def dtmf(digits: str, *, method: str | None, socket_path: Path | None) -> None:
     """Send DIGITS (0-9, A-D, * and #) in the running daemon's call."""
     fields: dict[str, Any] = {"digits": digits} if method is None else {"digits": digits, "method": method}
-    click.echo(f"sent {ask(socket_path, 'dtmf', **fields)['digits']}")
+    reply = ask(socket_path, "dtmf", GATEWAY_TIMEOUT_S, **fields)
+    click.echo(f"sent {reply['digits']}")

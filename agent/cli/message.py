@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.control import ask, socket_option
+from agent.cli.control import GATEWAY_TIMEOUT_S, ask, socket_option
 
 
 @click.command()
@@ -15,5 +15,5 @@ from agent.cli.control import ask, socket_option
 @socket_option
 def message(text: str, *, to: str, socket_path: Path | None) -> None:
     """Send TEXT to the far end of the running daemon's call."""
-    ask(socket_path, "message", text=text, to=to)
+    ask(socket_path, "message", GATEWAY_TIMEOUT_S, text=text, to=to)
     click.echo("sent")

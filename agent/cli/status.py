@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from agent.cli.control import ask, socket_option
 @click.option("--json", "as_json", is_flag=True, help="The whole state as JSON.")
 @socket_option
 def status(*, as_json: bool, socket_path: Path | None) -> None:
-    """Show what the running daemon is doing: its lines, its call, what is wrong."""
+    """Show what the running daemon is doing: its lines, its broker, its call, what is wrong."""
     state = ask(socket_path, "status")["state"]
     click.echo(json.dumps(state, indent=2) if as_json else describe(state))
 
@@ -29,10 +30,29 @@ def describe(state: dict[str, Any]) -> str:
         ended = f", ended: {call['reason']}" if call["reason"] else ""
         detail = f" ({call['detail']})" if call["detail"] else ""
         rows.append(("call" if state["call"] else "last call", f"{call['direction']} {who}{ended}{detail}"))
+        rows += _quality_rows(call["quality"])
     for name, line in state["lines"].items():
         rows.append((f"line {name}", f"{line['state']}{': ' + line['detail'] if line['detail'] else ''}"))
+    if broker := state["broker"]:
+        rows.append(("broker", f"{broker['state']}: {broker['detail']}"))
     rows.append(("microphone", ("open, muted" if state["muted"] else "open") if state["microphone_open"] else "closed"))
     if state["audio_problem"]:
         rows.append(("audio problem", state["audio_problem"]))
+    for warning in state["warnings"]:
+        about = "" if warning["call_id"] else f"line {warning['line']}: "
+        rows.append(("warning", f"{about}{warning['text']} ({warning['code']} {warning['name']})"))
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+
+
+def _quality_rows(quality: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """How the call sounds, once the far end has reported on it."""
+    if quality["mos"] is None:
+        return
+    parts = [f"MOS {quality['mos']}, {quality['quality']}"]
+    parts += [
+        f"{quality[name]} {words}"
+        for name, words in (("rtt_ms", "ms there and back"), ("jitter_ms", "ms jitter"), ("loss_percent", "% lost"))
+        if quality[name] is not None
+    ]
+    yield "quality", "; ".join(parts)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.control import ask, socket_option
+from agent.cli.control import GATEWAY_TIMEOUT_S, ask, socket_option
 
 
 @click.command()
@@ -14,5 +14,5 @@ from agent.cli.control import ask, socket_option
 @socket_option
 def transfer(destination: str, socket_path: Path | None) -> None:
     """Hand the far end of the running daemon's call over to DESTINATION. FreeSWITCH only: Telnyx has no transfer."""
-    ask(socket_path, "transfer", destination=destination)
+    ask(socket_path, "transfer", GATEWAY_TIMEOUT_S, destination=destination)
     click.echo(f"transferred to {destination}")

@@ -34,6 +34,15 @@ _NETWORK_FAILURES: tuple[tuple[type[OSError], str], ...] = (
     ),
 )
 
+
+class _Direct(connect):
+    """A connection to the url's own host. No browser follows a redirection here either: session and login would go to
+    whoever it names."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 # At DEBUG level websockets would write every frame, password and SDP included, into the log.
 _wire_logger = logging.getLogger("agent.gateway.websocket")
 _wire_logger.setLevel(logging.WARNING)
@@ -43,7 +52,7 @@ async def open_socket(url: str, ca_file: str | None, clock: Clock) -> ClientConn
     """A connected WebSocket. Raises `ConnectionLost` that says what failed and what helps."""
     try:
         async with deadline(clock, CONNECT_TIMEOUT_S):
-            return await connect(
+            return await _Direct(
                 url,
                 compression=None,  # frames are small and rare: not worth a compressor's memory
                 open_timeout=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from typing import TYPE_CHECKING, Never
@@ -95,6 +96,7 @@ class Connection:
         self._probing = False
         self._refresh_due = False
         self._former_token: str | None = None
+        self._refusal_told = False  # of a token; a new connection clears it by getting ready
         self._watches_token = False
         self.usable = False  # logged in: requests may be sent
 
@@ -158,7 +160,7 @@ class Connection:
             params = bye_params(self._session.sessid, bye.cause, fields)
             await self._send(self._dialect.wire("bye"), params, BYE_TIMEOUT_S)
         except GatewayRefused as refusal:
-            if refusal.code == jsonrpc.AUTHENTICATION_REQUIRED:
+            if refusal.code == jsonrpc.AUTHENTICATION_REQUIRED and self._dialogs.bye_refused(call_id):
                 return  # sent again with the others that are owed, when the line is ready
         except (GatewayTimeout, LineDown) as failure:
             logger.info("line %s: BYE of call %s is kept for later: %s", self._settings.name, call_id, failure)
@@ -169,8 +171,9 @@ class Connection:
         """Log in with the session's new token while everything goes on. Never raises: if the gateway does not take the
         token, the connection and the former token stay, and a warning says so."""
         if not self.usable:
-            self._refresh_due = True  # the login that is on its way has the former token
-            self._former_token = former_token
+            if not self._refresh_due:  # the login that is on its way has the former token, not one that came since
+                self._former_token = former_token
+            self._refresh_due = True
             return
         self._requests.calls_stay = True
         method, params = self._session.login(self._clock.now())
@@ -183,12 +186,20 @@ class Connection:
             text = f"the gateway refused the new login token: {told} ({refusal.code}); the one before stays in use"
             logger.warning("line %s: %s", self._settings.name, text)
             self._emit(warning(self._settings.name, Code.LOGIN_FAILED, text))
+            self._refusal_told = True
         except (GatewayTimeout, LineDown) as failure:
             logger.info("line %s: new login with the new token failed: %s", self._settings.name, failure)
             self._doubt()
         else:
             self._session.logged_in(result, self._clock.now())
+            self._clear_refusal()
             self._watch_token()
+
+    def _clear_refusal(self) -> None:
+        if self._refusal_told:
+            self._refusal_told = False
+            text = "the gateway took the new login token"
+            self._emit(dataclasses.replace(warning(self._settings.name, Code.LOGIN_FAILED, text), cleared=True))
 
     async def _send(self, wire: str, params: Mapping[str, Any], timeout_s: float) -> jsonrpc.JsonObject:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from agent.gateway.incoming import CallEvent
 
 MAX_OWED_BYES = 32  # a device has one or two calls; more are left over from an outage that lasted for days
+MAX_BYE_REFUSALS = 2  # for want of a login: the second time a new one has not helped
 MAX_OFFERED = 8  # attach offers for calls that are not ours, and that nobody here wanted
 
 
@@ -35,6 +37,7 @@ class Dialogs:
     def __init__(self) -> None:
         self._live: dict[str, Dialog] = {}
         self._owed: dict[str, OwedBye] = {}
+        self._refusals: Counter[str] = Counter()
         self._offered: dict[str, Dialog] = {}
 
     @property
@@ -83,10 +86,20 @@ class Dialogs:
         """Remember a BYE until it is answered. The oldest is dropped when there are too many."""
         self._owed[bye.dialog.call_id] = bye
         while len(self._owed) > MAX_OWED_BYES:
-            del self._owed[next(iter(self._owed))]
+            self.bye_answered(next(iter(self._owed)))
 
     def bye_answered(self, call_id: str) -> None:
+        """The gateway knows that the call is over, or never will."""
         self._owed.pop(call_id, None)
+        self._refusals.pop(call_id, None)
+
+    def bye_refused(self, call_id: str) -> bool:
+        """The gateway wants a login before it takes this BYE; whether to try once more after that."""
+        self._refusals[call_id] += 1
+        again = self._refusals[call_id] < MAX_BYE_REFUSALS
+        if not again:
+            self.bye_answered(call_id)
+        return again
 
     def take_in(self, event: CallEvent) -> CallEvent | None:
         """Learn from an event; the event as the switchboard is to see it, None when it is about no live call.

@@ -10,7 +10,14 @@ from agent.gateway import jsonrpc
 from agent.gateway.dialect import AI_CONVERSATION, dialect_of
 from agent.gateway.errors import ConnectionLost, LossKind
 from agent.gateway.events import AiConversation, CallsGone, CallsReattached, RemoteAttach, warning
-from agent.gateway.incoming import CALL_METHODS, call_id_of, gateway_state_of, read_call_event, reattached_calls
+from agent.gateway.incoming import (
+    CALL_METHODS,
+    ai_item,
+    call_id_of,
+    gateway_state_of,
+    read_call_event,
+    reattached_calls,
+)
 from agent.gateway.jsonrpc import ProtocolError, Request
 
 if TYPE_CHECKING:
@@ -81,7 +88,7 @@ class GatewayRequests:
             case _ if method in _UNANSWERED or request.method == _FOREIGN_EVENT:
                 pass
             case _ if request.method == AI_CONVERSATION and self._dialect.converses:
-                self._emit(AiConversation(self._settings.name, request.params))
+                self._emit(AiConversation(self._settings.name, ai_item(request.params)))
             case _:
                 await self._refuse_unknown(request)
 

@@ -7,7 +7,7 @@ people (names, reasons) are cut to one printable line.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.gateway.events import (
     Header,
@@ -22,10 +22,10 @@ from agent.gateway.events import (
     RemoteRinging,
     TelnyxIds,
 )
-from agent.gateway.jsonrpc import JsonObject, ProtocolError, clean_text
+from agent.gateway.jsonrpc import JsonObject, ProtocolError, clean_text, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 CallEvent = (
     RemoteRinging
@@ -45,12 +45,12 @@ MAX_HEADERS = 64
 MAX_TEXT_CHARS = 4096  # of a chat message
 MAX_CANDIDATE_CHARS = 512  # real ones have up to 200
 MAX_MLINE_INDEX = 255
+MAX_AI_ITEM_CHARS = 32 * 1024  # what an assistant says in one turn is a few thousand
+MAX_AI_ITEM_DEPTH = 32  # real ones have 5; it is written as JSON again, for MQTT
 MAX_CODE = 100_000  # SIP codes have three digits, FreeSWITCH's own causes too
 
 _CALL_ID = re.compile(r"[!-~]{1,128}")  # printable ASCII: it goes into topics, logs and file names
 _DTMF = re.compile(r"[0-9A-Da-d*#]{1,32}")
-
-
 _ALSO_IN_DIALOG = frozenset({"candidate", "endOfCandidates"})  # telnyx-rtc.md 2.9
 
 
@@ -82,6 +82,35 @@ def gateway_state_of(params: JsonObject) -> str | None:
     """The state in a gatewayState's params, None when there is none."""
     state = params.get("state")
     return clean_text(state, MAX_LABEL_CHARS) if isinstance(state, str) else None
+
+
+def ai_item(params: JsonObject) -> JsonObject:
+    """The params of an `ai_conversation`, which are passed on as they are: they must be JSON again at the other end.
+
+    Raises `ProtocolError` for what is too long or too deep, and for numbers beyond a float's.
+    """
+    layer: list[Any] = [params]
+    for _ in range(MAX_AI_ITEM_DEPTH):
+        layer = [inner for outer in layer for inner in _inside(outer)]
+        if not layer:
+            break
+    else:
+        raise ProtocolError("bad_ai_item", "ai_conversation: its params are nested too deeply")
+    try:
+        length = len(encode(params))
+    except ValueError:
+        raise ProtocolError("bad_ai_item", "ai_conversation: its params hold a number that is none") from None
+    if length > MAX_AI_ITEM_CHARS:
+        raise ProtocolError(
+            "bad_ai_item", f"ai_conversation: {length} characters, at most {MAX_AI_ITEM_CHARS} are read"
+        )
+    return params
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _ringing(line: str, call_id: str, params: JsonObject) -> RemoteRinging:

@@ -126,7 +126,8 @@ class GatewayLine(LineCalls):
         if self._connection is not None:
             self._connection.drop(ConnectionLost(_NETWORK_CHANGED, LossKind.NETWORK_CHANGED))
         elif self._opening is not None:
-            self._opening.reschedule(asyncio.get_running_loop().time())
+            if not self._opening.expired():  # else it is ending already
+                self._opening.reschedule(asyncio.get_running_loop().time())
         else:
             self.hurry()
 

@@ -33,6 +33,7 @@ class Link:
         self._connection = connection
         self._clock = clock
         self._pending: dict[str, asyncio.Future[jsonrpc.JsonObject]] = {}
+        self._released = False
         self.keepalive = Keepalive(clock.now())
 
     async def receive(self) -> bytes:
@@ -62,6 +63,8 @@ class Link:
     async def exchange(self, frame: Mapping[str, Any], name: str, timeout_s: float) -> jsonrpc.JsonObject:
         """Send a frame that has an id of its own, a text, and wait for the result. `name` is for the errors, which are
         those of `request`."""
+        if self._released:  # the socket may still take it, but nobody reads the answer
+            raise LineDown("the connection to the gateway is gone")
         request_id = frame["id"]
         answer: asyncio.Future[jsonrpc.JsonObject] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = answer
@@ -109,6 +112,7 @@ class Link:
         await self._connection.wait_closed()
 
     def _release(self) -> None:
+        self._released = True
         for answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(LineDown("the connection went before the gateway answered"))

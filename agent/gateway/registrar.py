@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Never
 
 from agent.calls.codes import Code
@@ -28,7 +29,8 @@ logger = logging.getLogger(__name__)
 LOGIN_TIMEOUT_S = 10.0
 STATE_TIMEOUT_S = 10.0
 REGISTRATION_TIMEOUT_S = 60.0  # from the login to ready; five polls at their slowest take half of it
-MAX_LOGINS = 3  # without ever getting ready: a gateway that asks again and again must not be hammered
+MAX_LOGINS = 3  # within `LOGIN_WINDOW_S`: a gateway that asks again and again must not be hammered
+LOGIN_WINDOW_S = 60.0  # whether it says ready in between or not
 
 
 class _ClientReady:
@@ -64,7 +66,7 @@ class Registrar:
         self._inbox: asyncio.Queue[_Signal] = asyncio.Queue()
         self._logging_in = True
         self._ready = False
-        self._logins = 0
+        self._logins_s: deque[float] = deque(maxlen=MAX_LOGINS)
 
     def client_ready(self) -> None:
         """`clientReady` came."""
@@ -83,9 +85,10 @@ class Registrar:
     async def run(self) -> Never:
         """Log in and watch, for as long as the connection lasts. Raises `ConnectionLost`, `LineDown`."""
         while True:
-            self._logins += 1
-            if self._logins > MAX_LOGINS:
+            now_s = self._clock.now()
+            if len(self._logins_s) == MAX_LOGINS and now_s - self._logins_s[0] < LOGIN_WINDOW_S:
                 raise ConnectionLost("the gateway keeps asking for a new login")
+            self._logins_s.append(now_s)
             await self._log_in()
             await self._watch()
 
@@ -154,7 +157,6 @@ class Registrar:
         if self._ready:
             return
         self._ready = True
-        self._logins = 0
         self._session.registered()
         self._report(LineState.READY, "")
 

@@ -56,6 +56,10 @@ class MqttBridge:
         return self._link.connected
 
     @property
+    def state(self) -> LinkState:
+        return self._link.state
+
+    @property
     def detail(self) -> str:
         """One sentence for the owner on where the link stands."""
         return self._link.detail

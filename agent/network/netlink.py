@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 QUIET_S = 0.3  # a new Wi-Fi network brings address, routes and IPv6 within this of each other
 LONGEST_WAIT_S = 3.0  # for a network that never gets quiet
+RETRY_S = 10.0
+_FORBIDDEN = frozenset({errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 _DATAGRAM_BYTES = 64 * 1024  # the kernel fills at most 32 KiB
 _ANSWER_TIMEOUT_S = 1.0  # the kernel answers while it is being asked; this only guards against waiting for ever
 
@@ -35,29 +37,41 @@ class NetworkWatch:
         self._on_change = on_change
         self._picture = Picture()
         self._overrun = False
+        self._watched = False  # there is a picture to compare with
 
     async def run(self) -> None:
-        """Watch until cancelled. Where the system forbids it, say so once and return: calls work without."""
-        try:
-            with _news_socket() as news:
-                self._picture = _ask()
-                await self._watch(news)
-        except OSError as error:
-            logger.warning(
-                "network changes are not seen (%s): after one the line takes longer to come back; "
-                "the service needs AF_NETLINK in RestrictAddressFamilies",
-                error.strerror or error,
-            )
+        """Watch until cancelled. Where the system forbids it, say so once and return: calls work without. What only
+        fails for once (no descriptors, no memory) is told once and tried again."""
+        told = False
+        while True:
+            try:
+                with _news_socket() as news:
+                    await self._watch(news)
+            except OSError as error:
+                if not told:
+                    _tell_blindness(error)
+                told = True
+                if error.errno in _FORBIDDEN:
+                    return
+            await asyncio.sleep(RETRY_S)
 
     async def _watch(self, news: socket.socket) -> None:
+        """Raises `OSError`. What changed since the last time that anybody looked is told first."""
         loop = asyncio.get_running_loop()
+        if self._watched:
+            self._look()
+        else:
+            self._picture = _ask()
+        self._watched = True
         while True:
+            await asyncio.sleep(0)  # news that are there are read without a pause: others must have their turn
             if not await self._may_have_changed(news):
                 continue
             latest_s = loop.time() + LONGEST_WAIT_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(QUIET_S) as quiet:
                     while True:
+                        await asyncio.sleep(0)  # likewise
                         if await self._may_have_changed(news):
                             quiet.reschedule(min(loop.time() + QUIET_S, latest_s))
             self._look()
@@ -81,8 +95,15 @@ class NetworkWatch:
         if overrun and not change:
             change = "the network changed faster than it could be followed"
         if change:
-            logger.info("network: %s", change)
             self._on_change(change)
+
+
+def _tell_blindness(error: OSError) -> None:
+    logger.warning(
+        "network changes are not seen (%s): after one the line takes longer to come back; "
+        "the service needs AF_NETLINK in RestrictAddressFamilies",
+        error.strerror or error,
+    )
 
 
 def _news_socket() -> socket.socket:

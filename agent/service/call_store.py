@@ -92,6 +92,8 @@ class CallStore:
                 file.write(_ADAPTER.dump_json(kept))
             new.replace(self._path)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                new.unlink()  # half a call, on a disk that is full
             if not self._failed:
                 logger.warning("the call cannot be kept in %s (%s): it would not survive a crash", self._path, error)
             self._failed = True

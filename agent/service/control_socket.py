@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 MAX_CLIENTS = 16
 MAX_LINE_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 1024 * 1024  # the state holds two calls with the headers that their gateway sent: up to 150 kB each
 MAX_EVENTS_WAITING = 256  # minutes of a busy device; a reader that far behind has stopped reading
 SOCKET_MODE = 0o660  # the service's user and group
 EVENTS_VERB = "events"
@@ -154,7 +155,7 @@ class ControlClient:
 
     async def __aenter__(self) -> ControlClient:
         try:
-            self._reader, self._writer = await asyncio.open_unix_connection(str(self._path), limit=MAX_LINE_BYTES)
+            self._reader, self._writer = await asyncio.open_unix_connection(str(self._path), limit=MAX_ANSWER_BYTES)
         except (FileNotFoundError, ConnectionRefusedError):
             raise ControlError(
                 f"callpoint is not running at {self._path}: start it with `systemctl start callpoint` "
@@ -215,7 +216,7 @@ class ControlClient:
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
         except asyncio.LimitOverrunError:
-            raise ControlError(f"callpoint at {self._path} sent a line of more than {MAX_LINE_BYTES} bytes") from None
+            raise ControlError(f"callpoint at {self._path} sent a line of more than {MAX_ANSWER_BYTES} bytes") from None
         reply: dict[str, Any] = json.loads(line)
         return reply
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agent.calls.codes import Code
 from agent.calls.state import CallState, Direction
 from agent.conversation.figures import describe, figures
 from hardware.lamps import LampPattern
 
 if TYPE_CHECKING:
-    from agent.calls.codes import Code
     from agent.calls.events import EventType, Publisher
     from agent.conversation.conversation import Conversation
     from agent.gateway.line import GatewayLine
@@ -51,9 +51,15 @@ class Display:
         self.event("warning", {**warning, "cleared": cleared})
 
     def forget_warnings(self, about: str) -> None:
-        """A call has ended, or a line is ready: what was wrong with it is of no interest any more."""
+        """A call has ended: what was wrong with it is of no interest any more."""
         for where in [where for where in self._warnings if where[0] == about]:
             del self._warnings[where]
+
+    def line_is_well(self, line: str, lasting: Collection[Code] = ()) -> None:
+        """A line is ready: what was wrong with it is over, but for what a login does not mend."""
+        for about, code in list(self._warnings):
+            if about == line and code not in lasting:
+                self.warning(Code(code), "the line is ready", line=line, call_id=None, cleared=True)
 
     def state(self, present: Conversation | None, running: Sequence[Conversation]) -> None:
         """The whole state, to everybody."""

@@ -75,6 +75,7 @@ class Switchboard:
         self._running: dict[Conversation, asyncio.Task[None]] = {}
         self._placed_by: str | None = None  # the button that placed the newest call
         self._shown: dict[str, CallState] = {}  # the last published state of each call
+        self._rejected: set[str] = set()  # lines that were refused since they were ready
         self._chores: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._loop = asyncio.get_running_loop()
@@ -332,8 +333,13 @@ class Switchboard:
     def _line_changed(self, line: str, state: LineState, detail: str) -> None:
         self.display.line_detail[line] = detail
         self.display.event("line_state", {"line": line, "state": state.value, "detail": detail})
+        if state is LineState.REJECTED:
+            self._rejected.add(line)
         if state is LineState.READY:
-            self.display.forget_warnings(line)
+            # A source without tokens is not mended by a login with the token that there is, unless that was in doubt.
+            lasting = () if line in self._rejected else (Code.TOKEN_EXPIRING_SOON,)
+            self._rejected.discard(line)
+            self.display.line_is_well(line, lasting)
             self._gather_ahead()
 
     def _busy(self) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RENEW_AT = 0.75  # of the lifetime: of a day, six hours stay to mend what is broken
 UNKNOWN_RENEW_S = 4 * 3600.0  # a token that does not say how long it is good for
 MIN_WAIT_S = 60.0  # a source that only has short-lived tokens is not hammered
-FILE_POLL_S = 5.0
+FILE_POLL_S = 2.0  # a change is read once it is as old as that
 RETRY_S, MAX_RETRY_S = 5.0, 300.0
 JITTER = 0.25  # so that many devices do not come back together after their backend's outage
 HURRY_S = 10.0  # between two fetches that somebody asked for

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from io import FileIO
 from typing import Protocol
 
 from agent.settings.secret import MAX_SECRET_BYTES, read_private_file
@@ -43,7 +44,7 @@ class FileSource:
 
     def __init__(self, settings: TokenFile) -> None:
         self._path = settings.file
-        self._seen = self._stamp()
+        self._seen = self._looked_at = self._stamp()
 
     async def fetch(self) -> str:
         # The stamp comes first: a change while the file is read is then seen as one.
@@ -54,7 +55,9 @@ class FileSource:
             raise TokenError(str(error)) from None
 
     def changed(self) -> bool | None:
-        return self._stamp() != self._seen
+        """Only once it is the same at two looks: half a token is one that the gateway refuses."""
+        before, self._looked_at = self._looked_at, self._stamp()
+        return self._looked_at != self._seen and self._looked_at == before
 
     def _stamp(self) -> tuple[int, ...] | None:
         try:
@@ -73,20 +76,30 @@ class CommandSource:
 
     async def fetch(self) -> str:
         program = self._command[0]
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                start_new_session=True,  # so that it can be ended with all that it started
-            )
-        except OSError as error:
-            raise TokenError(f"{program} cannot be started: {error.strerror}") from None
+        ours, theirs = os.pipe()
+        # A pipe of our own: asyncio's stays open for as long as anybody holds its other end, be it for ever.
+        with open(ours, "rb", buffering=0) as pipe:  # noqa: PTH123, ASYNC230  (a descriptor, not a file)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=theirs,
+                    stderr=asyncio.subprocess.DEVNULL,
+                    start_new_session=True,  # so that it can be ended with all that it started
+                )
+            except OSError as error:
+                raise TokenError(f"{program} cannot be started: {error.strerror}") from None
+            finally:
+                os.close(theirs)
+            return token_in(await self._finish(process, pipe))
+
+    async def _finish(self, process: asyncio.subprocess.Process, pipe: FileIO) -> bytes:
+        """What it prints until it ends, well and in time; else it is killed."""
+        program = self._command[0]
         done = False
         try:
             async with asyncio.timeout(self._timeout_s):
-                output = await _output(process)
+                output = await _output(pipe)
                 code = await process.wait()
             done = True
         except TimeoutError:
@@ -96,27 +109,33 @@ class CommandSource:
                 await _kill(process)
         if code != 0:
             raise TokenError(f"{program} ended with " + (f"exit code {code}" if code > 0 else f"signal {-code}"))
-        return token_in(output)
+        return output
 
     def changed(self) -> bool | None:
         return None
 
 
-async def _output(process: asyncio.subprocess.Process) -> bytes:
-    """All that it prints, or one chunk more than is read."""
+async def _output(pipe: FileIO) -> bytes:
+    """All that is printed, or one chunk more than is read. Raises `TokenError` for the latter."""
+    reader = asyncio.StreamReader(limit=MAX_SECRET_BYTES)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
+    )
     output = b""
-    while process.stdout is not None and len(output) <= MAX_SECRET_BYTES:
-        chunk = await process.stdout.read(_CHUNK_BYTES)
-        if not chunk:
-            return output
-        output += chunk
+    try:
+        while len(output) <= MAX_SECRET_BYTES:
+            chunk = await reader.read(_CHUNK_BYTES)
+            if not chunk:
+                return output
+            output += chunk
+    finally:
+        transport.close()
     raise TokenError(f"the answer is too long, at most {MAX_SECRET_BYTES} bytes are read")
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    # What it has printed must be read to its end: only then the pipe is closed.
-    end = asyncio.ensure_future(process.communicate())
+    end = asyncio.ensure_future(process.wait())
     await asyncio.wait([end], timeout=_KILL_TIMEOUT_S)
     end.cancel()

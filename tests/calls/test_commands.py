@@ -112,6 +112,9 @@ def test_a_transfer_names_where_to() -> None:
         ("message", b"x" * 1001, "text: expected text of 1 to 1000 characters"),
         ("message", b'{"text": "x", "to": 7}', "to: expected text such as +12345678900, or nothing"),
         ("transfer", b"", "destination: missing, expected text such as +12345678900"),
+        ("transfer", b"1001 XML public", "destination: expected text such as +12345678900"),
+        ("transfer", b'{"destination": "1001\\n"}', "destination: expected text such as +12345678900"),
+        ("transfer", b"1" * 257, "destination: expected text such as +12345678900"),
         ("transfer", b'{"destination": "1", "to": "x"}', "to: unknown field, expected one of destination, transaction"),
     ],
 )

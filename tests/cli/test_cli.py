@@ -123,11 +123,14 @@ def test_the_status_is_told_in_lines_for_people() -> None:
                 "number": "+1",
                 "reason": "busy",
                 "detail": "USER_BUSY, SIP 486",
+                "quality": {"mos": None},
             },
             "lines": {"telnyx": {"state": "offline", "detail": "no network; next try in 4 s"}},
             "microphone_open": False,
             "muted": False,
             "audio_problem": "microphone: no such device",
+            "warnings": [],
+            "broker": None,
         }
     )
     assert "last call      outbound +1, ended: busy (USER_BUSY, SIP 486)" in text

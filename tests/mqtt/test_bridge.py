@@ -79,6 +79,22 @@ async def test_a_retained_command_is_ignored_and_the_log_names_the_cure(
     assert "empty retained message" in warning
 
 
+@pytest.mark.parametrize(
+    ("verb", "payload"),
+    [("answer", ""), ("dtmf", "1"), ("mute", "on"), ("hold", "on"), ("message", "hi"), ("transfer", "1001")],
+)
+async def test_no_verb_is_carried_out_when_retained(
+    device: Device, broker: Any, observer: Observer, verb: str, payload: str
+) -> None:
+    observer.publish(f"command/{verb}", payload or "{}", retain=True)
+    await observer.wait_for(f"command/{verb}")
+    broker.stop()
+    broker.start()  # what was retained comes again, or is lost with the broker's memory: neither is a command
+    observer.publish("command/hangup")
+    await observer.wait_for("response/hangup")
+    assert device.commands == [HangupCommand()]
+
+
 async def test_commands_that_take_long_do_not_hold_up_others(device: Device, observer: Observer) -> None:
     hung_up = asyncio.Event()
 

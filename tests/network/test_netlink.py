@@ -16,6 +16,7 @@ import pytest
 
 from agent.network import netlink
 from agent.network.netlink import NetworkWatch
+from agent.network.picture import Picture
 
 GUARD_S = 60.0
 ROOT = Path(__file__).parents[2]
@@ -173,3 +174,34 @@ async def test_a_system_that_forbids_it_is_told_of_once(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "Permission denied" in caplog.text
     assert "AF_NETLINK" in caplog.text
+
+
+async def test_a_look_that_fails_for_once_does_not_make_blind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What changed meanwhile is told when there is a look again."""
+    pictures = [Picture(), OSError(errno.EMFILE, "Too many open files"), OSError(errno.EMFILE, "Too many open files")]
+    pictures.append(Picture(fresh=frozenset({("eth0", "10.0.0.9")}), addresses=frozenset({("eth0", "10.0.0.9")})))
+
+    def ask() -> Picture:
+        said = pictures.pop(0)
+        if isinstance(said, OSError):
+            raise said
+        return said
+
+    async def news(_self: NetworkWatch, _news: socket.socket) -> bool:
+        if len(pictures) == 3:
+            return True  # reason to look, for the first time
+        return await asyncio.Event().wait()
+
+    monkeypatch.setattr(netlink, "_ask", ask)
+    monkeypatch.setattr(netlink, "RETRY_S", 0.0)
+    monkeypatch.setattr(netlink, "QUIET_S", 0.0)
+    monkeypatch.setattr(NetworkWatch, "_may_have_changed", news)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    watch = asyncio.create_task(NetworkWatch(told.put_nowait).run())
+    async with asyncio.timeout(GUARD_S):
+        assert await told.get() == "eth0 got 10.0.0.9"
+    watch.cancel()
+    await asyncio.wait([watch])
+    assert caplog.text.count("Too many open files") == 1

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -163,6 +167,24 @@ def test_what_a_killed_writer_left_is_no_hindrance(store: CallStore, path: Path,
     store.save(CALL)
     assert store.load() is not None
     assert bait.read_text() == "untouched"
+
+
+def test_a_full_disk_keeps_the_call_before_and_no_half_of_the_new_one(
+    store: CallStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save(CALL)
+    kept = path.read_bytes()
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            super().write(bytes(data)[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.service.call_store.os.fdopen", Full)
+        store.save(replace(CALL, muted=False))
+    assert path.read_bytes() == kept
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_disk_that_does_not_take_it_is_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

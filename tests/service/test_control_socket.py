@@ -264,3 +264,16 @@ async def test_the_socket_goes_when_serving_ends(path: Path) -> None:
     async with ControlServer(path, handler), ControlClient(path) as client:
         assert (await client.request("echo"))["status"] == "ok"
     assert not path.exists()
+
+
+async def test_a_state_full_of_headers_is_read(server: ControlServer, path: Path) -> None:
+    """Two calls with all the headers that a gateway may send are longer than any request."""
+    async with ControlClient(path) as client:
+        reader = client.events()
+        first = asyncio.ensure_future(anext(reader))
+        async with asyncio.timeout(GUARD_S):
+            while not server._event_readers:
+                await asyncio.sleep(0)
+            event = {"type": "state", "headers": [{"name": f"X-{n}", "value": "v" * 2048} for n in range(128)]}
+            server.broadcast(event)
+            assert await first == event

@@ -4,6 +4,8 @@ import asyncio
 import datetime
 import http.server
 import logging
+import os
+import signal
 import socket
 import ssl
 import sys
@@ -20,11 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pydantic import SecretStr
 
-from agent.settings.token_source import TokenCommand, TokenUrl
+from agent.settings.token_source import TokenCommand, TokenFile, TokenUrl
 from agent.tokens.answer import TokenError
 from agent.tokens.backend import BackendSource
 from agent.tokens.clock import SystemClock
-from agent.tokens.sources import CommandSource
+from agent.tokens.sources import CommandSource, FileSource
 
 GUARD_S = 30.0
 SECRET = "s3cr3t-t0ken"
@@ -96,6 +98,43 @@ async def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -
     source = python(PARENT, str(tmp_path / "pid"), timeout_s=3.0)
     assert await complaint(source) == f"{sys.executable} took longer than 3 s"
     assert await gone(int((tmp_path / "pid").read_text()))
+
+
+async def test_what_a_program_leaves_running_holds_no_descriptor_of_ours(tmp_path: Path) -> None:
+    """A child with a session of its own is nobody's to end, and it keeps the pipe."""
+    leaving = (
+        "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1], sys.argv[2]],"
+        " start_new_session=True)"
+    )
+    pid_file = tmp_path / "pid"
+    await fetched(python("print('a.b.c')"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    try:
+        text = await complaint(python(leaving, HANGING, str(pid_file), timeout_s=3.0))
+        assert text == f"{sys.executable} took longer than 3 s"
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    finally:
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+
+
+async def test_a_file_that_is_being_written_is_read_once_it_rests(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("a.b.c")
+    path.chmod(0o600)
+    source = FileSource(TokenFile(file=path, watch=True))
+    assert await source.fetch() == "a.b.c"
+    assert source.changed() is False
+    for part in ("d", "d.e", "d.e.f"):
+        path.write_text(part)
+        assert source.changed() is False
+    assert source.changed() is True
+    assert await source.fetch() == "d.e.f"
+    assert source.changed() is False
+    replacement = tmp_path / "new"
+    replacement.write_text("g.h.i")
+    replacement.chmod(0o600)
+    replacement.replace(path)
+    assert [source.changed(), source.changed()] == [False, True]
 
 
 async def test_a_daemon_that_stops_leaves_no_program_behind(tmp_path: Path) -> None:
