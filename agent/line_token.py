@@ -40,8 +40,13 @@ class LineToken:
 
     def on_line_event(self, event: LineEvent) -> None:
         """A token that the gateway refuses is good for nothing, whatever it says itself."""
-        if isinstance(event, LineChanged) and event.line == self._line.name and event.state is LineState.REJECTED:
-            self._keeper.hurry()
+        match event:
+            case LineChanged(line=line, state=LineState.REJECTED) if line == self._line.name:
+                self._keeper.hurry()
+            case LineChanged(line=line, state=LineState.READY) if line == self._line.name:
+                self._keeper.accepted()
+            case LineWarning(line=line, code=Code.LOGIN_FAILED, cleared=False) if line == self._line.name:
+                self._keeper.hurry()
 
     def _take(self, token: str) -> None:
         register_secret(token)

@@ -72,6 +72,12 @@ class TokenKeeper:
         self._refused = self._token
         self._hurry.set()
 
+    def accepted(self) -> None:
+        """The gateway has taken the present token after all: what it refused was something else."""
+        if self._refused:
+            self._refused = ""
+            self._hurry.set()
+
     async def run(self) -> None:
         """Fetch for ever. Returns by cancellation only."""
         while True:

@@ -185,6 +185,16 @@ async def test_a_source_that_still_gives_the_refused_token_is_told_of_and_asked_
     assert rig.tokens[-1][0] < 200 + MAX_RETRY_S
 
 
+async def test_a_refusal_that_the_gateway_takes_back_ends_the_trouble() -> None:
+    same = jwt(iat=WALL_S, exp=WALL_S + DAY_S)
+    rig = Rig(lambda _: same)
+    rig.at = [(100.0, rig.keeper.hurry), (300.0, rig.keeper.accepted)]
+    await rig.run(HOUR_S)
+    assert [bool(problem[1]) for problem in rig.problems] == [True, False]
+    assert rig.problems[-1][0] >= 300
+    assert [at for at in rig.fetched if at > 400] == []
+
+
 async def test_no_token_is_in_the_keepers_repr() -> None:
     rig = await Rig(lambda _: "s3cr3t-t0ken").run(60.0)
     assert "s3cr3t" not in repr(rig.keeper)
