@@ -17,6 +17,14 @@ from tests.device import PASSWORD, PATIENCE_S, config_of, device
 
 pytestmark = pytest.mark.interop
 
+# What a shell starts in the background ignores SIGINT, and so does everything that is started from there.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from agent.cli import main
+main()
+"""
+
 
 async def test_a_call_is_told_line_by_line_until_interrupted(tmp_path: Path) -> None:
     async with (
@@ -25,7 +33,7 @@ async def test_a_call_is_told_line_by_line_until_interrupted(tmp_path: Path) -> 
     ):
         await door.line_ready()
         reader = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agent.cli", "events", "--socket", str(tmp_path / "door.sock"),
+            sys.executable, "-c", INTERRUPTIBLE, "events", "--socket", str(tmp_path / "door.sock"),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert reader.stdout is not None
