@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
@@ -26,7 +27,7 @@ from agent.lab.telephone_event import EventReader
 OLD_PATH_S = 1.0  # how long the old path stays after the new one is connected: what is in flight must arrive
 
 
-class MediaEnd:
+class MediaEnd(ABC):
     """`answer`, `offer` and `accept` may be repeated: each makes a new peer.
 
     `heard`, `packets` and `digits` go on across peers. `connected` is set while audio can flow. Subclasses say what
@@ -48,13 +49,13 @@ class MediaEnd:
         self._timers: list[asyncio.TimerHandle] = []
         self._closing: set[asyncio.Task[None]] = set()
 
+    @abstractmethod
     def speak(self, frames: int) -> Samples:
         """What to send next, int16 mono 48 kHz."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hear(self, samples: Samples) -> None:
         """What came in next, int16 mono 48 kHz."""
-        raise NotImplementedError
 
     @property
     def state(self) -> str:
