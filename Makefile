@@ -10,12 +10,15 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --use-pe
 # Debian packages. The build needs the first list. Without the right to install the others `make run` and `make test` go
 # on, having said so: the lab has a broker of its own, and tests that miss something are skipped.
 APT_BUILD := gcc python3-dev python3-venv libasound2-dev libsystemd-dev pkg-config libopus0
-APT_RUN   := mosquitto
+APT_RUN   := mosquitto libspeexdsp1
 APT_TEST  := mosquitto pulseaudio libasound2-plugins espeak-ng systemd-container systemd coturn iproute2
+# Recordings of speech, peers to be compared with, and what the sound card and the floor in C are built with.
+APT_BENCH := pocketsphinx-testdata asterisk-core-sounds-en-g722 baresip libspeexdsp1 libasound2-dev libopus-dev libsrtp2-dev
+APT_HIL   := qemu-system-x86 mmdebstrap busybox-static cpio kmod e2fsprogs binutils gcc make
 # Debian's npm would clash with one that came with another source's Node.js.
 APT_SDK   := chromium $(shell command -v npm >/dev/null 2>&1 || echo npm)
 
-.PHONY: help setup setup-test run test interop lint bench install clean
+.PHONY: help setup setup-test run test interop lint bench bench-audio hil install clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -58,6 +61,22 @@ lint: $(VENV)/.test  ## ruff and mypy --strict
 
 bench: $(VENV)/.interop  ## speed beside stock aiortc and the SDK, written to build/bench/call.json
 	$(PY) -m tests.bench.call $(ARGS)
+
+$(VENV)/.bench: $(VENV)/.interop
+	@sh systemd/packages.sh --optional $(APT_BENCH)
+	@echo "adding to $(VENV) what the benches of the sound need"
+	@$(PIP_INSTALL) --editable '.[bench]'
+	@touch $@
+
+bench-audio: $(VENV)/.bench  ## speech quality, delay and cost beside stock aiortc, Chromium and baresip (ARGS=--quick: 4 minutes)
+	$(PY) -m tests.bench.audio $(ARGS)
+
+$(VENV)/.hil: $(VENV)/.lab
+	@sh systemd/packages.sh --optional $(APT_HIL)
+	@touch $@
+
+hil: $(VENV)/.hil  ## sound cards, GPIO pins and systemd of a real kernel, in a virtual machine (ARGS='-k name' for some)
+	@PYTHON=$(CURDIR)/$(PY) sh tests/vm/hil.sh $(ARGS)
 
 install:  ## on a device, as root: user, groups, unit, config, virtual environment
 	sh systemd/install.sh

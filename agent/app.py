@@ -15,12 +15,13 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from agent.calls.commands import VERBS, CommandError, parse_command
+from agent.calls.commands import VERBS, Command, CommandError, VolumeCommand, parse_command
 from agent.calls.events import Publisher
 from agent.conversation.dialing import Dialling
 from agent.gateway.events import LineEvent
 from agent.gateway.line import GatewayLine
 from agent.gateway.session import SavedSession
+from agent.header import Header
 from agent.line_token import LineToken
 from agent.media.control import MediaProcess
 from agent.media.messages import MediaEvent
@@ -34,17 +35,20 @@ from agent.service.journal import configure_logging
 from agent.service.notify import Notifier
 from agent.service.redact import register_secret
 from agent.settings.model import Config
-from agent.settings.service import control_socket_path
+from agent.settings.outputs import DtmfCode
+from agent.settings.service import control_socket_path, state_folder
 from agent.switchboard.display import Display
+from agent.switchboard.lamps import Signals
 from agent.switchboard.memory import CallMemory, call_of
 from agent.switchboard.switchboard import Switchboard
-from agent.wiring import line_settings, mqtt_settings, trickle_notes
+from agent.volumes import FILE as VOLUMES_FILE
+from agent.volumes import VolumeFile, Volumes
+from agent.wiring import line_settings, mqtt_settings, needed_lines, trickle_notes
 from agent.witnesses import CallRecords
-from hardware.board import Board, open_board
-from hardware.buttons import ButtonEvent, ButtonSpec
-from hardware.lamps import LampSpec
-from hardware.pin_board import BoardError
-from hardware.profile import load_profile
+from hardware.board import Board
+from hardware.buttons import ButtonEvent
+from hardware.profile import PresentProfile
+from hardware.taken_pins import BoardError
 from hardware.virtual_board import TAP_S, VirtualBoard
 
 logger = logging.getLogger(__name__)
@@ -55,15 +59,19 @@ STOP_TIMEOUT_S = 8.0  # below systemd's TimeoutStopSec: a BYE that gets no answe
 
 
 class App:
-    """One device. `run` returns the exit code."""
+    """One device. `run` returns the exit code. `header` is its board, when that is open already."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, header: Header | None = None) -> None:
         self._config = config
+        self._header = header
         self.ready = asyncio.Event()  # config, media process, board and control socket are up
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.publishers: list[Publisher] = []
         self._media = MediaProcess(self._on_media_event)
+        profile = PresentProfile(config.audio.profile)
+        dialling = Dialling(config, profile)
+        self._media.prepare(dialling.idle_audio())
         self._lines = {
             name: GatewayLine(line_settings(name, line), self._on_line_event) for name, line in config.lines.items()
         }
@@ -73,22 +81,31 @@ class App:
             if line.token_source is not None
         }
         self._prefetch = Prefetch()
+        self._network = NetworkWatch(self._on_network_change)
         self._calls = CallStore(control_socket_path(config.service, config.device.id).with_suffix(".call.json"))
         self._records = CallRecords(config, self._lines)
         self.switchboard = Switchboard(
-            Dialling(config, load_profile(config.audio.profile)),
+            dialling,
             self._lines,
             self._media,
-            Display(self.publishers, self._lines, tuple(config.lamps)),
+            Display(self.publishers, self._lines, Signals(config.lamps, config.sounders), needed_lines(config)),
             prefetch=self._prefetch,
             witnesses=(CallMemory(self._calls, self._lines).of, *self._records.witnesses),
         )
+        self._volumes = Volumes(
+            dialling.idle_audio,
+            profile,
+            self._media,
+            VolumeFile(state_folder(config.service, config.device.id) / VOLUMES_FILE),
+            self.switchboard.publish_state,
+        )
+        self.switchboard.display.volume = self._volumes.percents
         self._notifier = Notifier(self._is_media_alive)
         self.publishers.append(ServiceStatus(self._notifier))
         self._mqtt = self._make_mqtt(config)
         self._control = ControlServer(control_socket_path(config.service, config.device.id), self._on_control_request)
         self.publishers.append(ControlEvents(self._control))
-        self.board: Board | None = None
+        self.board: Board | None = header.board if header else None
 
     def stop(self) -> None:
         """Ask the running app to end its call, sign off everywhere and return."""
@@ -114,10 +131,13 @@ class App:
             async with asyncio.TaskGroup() as group:
                 self._take_up_call()
                 tasks = [group.create_task(part, name=name) for name, part in self._parts()]
-                self.board = await self._open_board()
+                header = self._header = self._header or await self._open_header()
+                self.board = header.board
                 self.switchboard.attach_board(self.board)
                 await self._media_ready_or_stop()
+                header.connect(self._on_button, self._on_input, self._on_relay)
                 async with self._control:
+                    self.switchboard.started()
                     self.ready.set()
                     self._notifier.ready(f"{self._config.device.id}: idle")
                     logger.info("ready: %s", self._config.device.name or self._config.device.id)
@@ -166,23 +186,18 @@ class App:
         for name, token in self._tokens.items():
             yield f"login token of line {name}", token.run()
         yield "prefetch", self._prefetch.run()
-        yield "network", NetworkWatch(self._on_network_change).run()
+        yield "prompts", self.switchboard.check_prompts()
+        yield "volumes", self._volumes.restore()
+        yield "self-test", self.switchboard.self_test.keep_schedule()
+        yield "network", self._network.run()
         if self._mqtt is not None:
             yield "mqtt", self._mqtt.run()
         if self._config.service.watchdog:
             yield "watchdog", self._notifier.run()
 
-    async def _open_board(self) -> Board:
+    async def _open_header(self) -> Header:
         """Beside the media process's start: both take their time, on different cores."""
-        board = self._config.board
-        buttons = {
-            name: ButtonSpec(gpio=button.gpio, pull=button.pull, hold_s=button.hold_s, stable_ms=button.stable_ms)
-            for name, button in self._config.buttons.items()
-        }
-        lamps = {
-            name: LampSpec(gpio=lamp.gpio, active_low=lamp.active_low) for name, lamp in self._config.lamps.items()
-        }
-        return await asyncio.to_thread(open_board, board.kind, buttons, lamps, self._on_button)
+        return await asyncio.to_thread(Header, self._config)
 
     async def _wind_down(self) -> None:
         self._notifier.stopping("ending the call")
@@ -196,7 +211,7 @@ class App:
         if config.mqtt is None:
             return None
         settings = mqtt_settings(config.mqtt, config.mqtt_client_id)
-        bridge = MqttBridge(settings, config.device.id, config.mqtt.prefix, self.switchboard.execute)
+        bridge = MqttBridge(settings, config.device.id, config.mqtt.prefix, self._execute)
         bridge.on_change = lambda _state, _detail: self.switchboard.publish_state()
         self.publishers.append(MqttEvents(bridge))
         return bridge
@@ -206,6 +221,12 @@ class App:
     def _on_button(self, name: str, event: ButtonEvent) -> None:
         self._loop.call_soon_threadsafe(self.switchboard.on_button, name, event)
 
+    def _on_input(self, name: str, active: bool) -> None:
+        self._loop.call_soon_threadsafe(self.switchboard.on_input, name, active)
+
+    def _on_relay(self, name: str, on: bool) -> None:
+        self._loop.call_soon_threadsafe(self.switchboard.on_relay, name, on)
+
     def _on_line_event(self, event: LineEvent) -> None:
         for token in self._tokens.values():
             token.on_line_event(event)
@@ -214,9 +235,11 @@ class App:
     def _on_network_change(self, text: str) -> None:
         logger.info("network: %s", text)
         self._prefetch.renew()
+        self.switchboard.display.network = self._network.connected
         self.switchboard.on_network_change(text)
 
     def _on_media_event(self, event: MediaEvent) -> None:
+        self._volumes.on_media_event(event)
         self.switchboard.on_media_event(event)
 
     async def _is_media_alive(self) -> bool:
@@ -231,7 +254,13 @@ class App:
             return await self._press(fields)
         if verb not in VERBS:
             raise CommandError(f"unknown request {verb!r}: expected status, events, press, {', '.join(VERBS)}")
-        return await self.switchboard.execute(parse_command(verb, fields))
+        return await self._execute(parse_command(verb, fields))
+
+    async def _execute(self, command: Command) -> dict[str, Any]:
+        """A command of whoever sent it. Raises `CommandError`."""
+        if isinstance(command, VolumeCommand):
+            return await self._volumes.execute(command)
+        return await self.switchboard.execute(command)
 
     def _broker_state(self) -> dict[str, str] | None:
         """Only for those who ask at the device: whoever reads it at the broker knows."""
@@ -249,12 +278,14 @@ class App:
 
 
 def secrets_of(model: BaseModel) -> Iterator[str]:
-    """Every secret in the config, wherever it stands."""
+    """Every secret in the config that can be masked, wherever it stands."""
     for _, value in model:
         yield from _secrets_in(value)
 
 
 def _secrets_in(value: Any) -> Iterator[str]:
+    if isinstance(value, DtmfCode):
+        return
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
     elif isinstance(value, BaseModel):
@@ -267,16 +298,16 @@ def _secrets_in(value: Any) -> Iterator[str]:
             yield from _secrets_in(inner)
 
 
-def run_app(config: Config) -> int:
+def run_app(config: Config, header: Header | None = None) -> int:
     """Run the daemon in this process until SIGTERM or SIGINT. Returns the exit code."""
     configure_logging(config.service.log_level)
     for secret in secrets_of(config):
         register_secret(secret)
-    return asyncio.run(_run_until_signal(config))
+    return asyncio.run(_run_until_signal(config, header))
 
 
-async def _run_until_signal(config: Config) -> int:
-    app = App(config)
+async def _run_until_signal(config: Config, header: Header | None) -> int:
+    app = App(config, header)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.stop)

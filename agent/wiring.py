@@ -61,6 +61,13 @@ def trickle_notes(config: Config) -> Iterator[str]:
             yield f"line {name}: trickleIce is off, FreeSWITCH takes all candidates in one description"
 
 
+def needed_lines(config: Config) -> set[str]:
+    """The lines that the buttons call by; without such buttons the one that calls go by."""
+    actions = (value for button in config.buttons.values() for _, value in button)
+    targets = [getattr(action, "target", None) or getattr(action, "toggle", None) for action in actions]
+    return {config.line_of(target) for target in targets if target in config.targets} or {config.default_line}
+
+
 def mqtt_settings(mqtt: MqttConfig, client_id: str) -> LinkSettings:
     """The broker as the MQTT package wants it."""
     versions = {5: MqttVersion.V5, "3.1.1": MqttVersion.V311, "auto": None}

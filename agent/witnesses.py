@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 from agent.calls.state import CallState, Direction
 from agent.gateway.errors import LineDown
+from agent.gateway.events import LineChanged, LineState
 from agent.gateway.messages import USER_AGENT
 from agent.reports.report import CallReport, ReportedCall
 from agent.reports.timeline import DebugReport, Timeline, write_timeline
 from agent.reports.upload import ReportUploader
+from agent.rtc.peer import Connected
 from agent.settings.service import state_folder
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from agent.conversation.conversation import Conversation
     from agent.conversation.events import Observer
     from agent.gateway.line import GatewayLine
+    from agent.rtc.peer import PathKind
     from agent.settings.line import LineConfig
     from agent.settings.model import Config
 
@@ -91,16 +94,31 @@ class ReportWitness:
             },
         )
         self._report = CallReport(reported, self._loop.time(), time.time())
+        self._connected = True  # to the gateway; while it is not there is no second connection to lose
+        self._path: PathKind | None = None
 
     def changed(self, conversation: Conversation) -> None:
-        """The last report leaves when the call has ended."""
+        """The last report leaves when the call has ended; the line forgets the call's names then."""
+        ids = self._line.telnyx_ids(conversation.call.id)
+        self._report.learn_ids(ids.session_id, ids.leg_id, ids.call_control_id)
         if conversation.call.ended:
             self._send(conversation, self._report.finish(self._loop.time()))
 
     def counted(self, conversation: Conversation) -> None:
         """Another second."""
         state = conversation.call.state.value
-        self._send(conversation, self._report.take(conversation.stats, self._loop.time(), state))
+        self._send(conversation, self._report.take(conversation.stats, self._loop.time(), state, self._path))
+
+    def noted(self, conversation: Conversation, event: LineChanged | Connected) -> None:
+        """What there is leaves when the connection to the gateway is lost, as the SDK does it."""
+        match event:
+            case LineChanged(state=state):
+                lost = self._connected and state is not LineState.READY
+                self._connected = state is LineState.READY
+                if lost:
+                    self._send(conversation, self._report.flush(conversation.call.state.value, self._loop.time()))
+            case Connected(path=path):
+                self._path = path
 
     def warned(self, conversation: Conversation, code: Code, text: str, *, cleared: bool = False) -> None:
         """The report has figures only."""
@@ -144,6 +162,14 @@ class TimelineWitness:
     def counted(self, conversation: Conversation) -> None:
         """Another second's figures."""
         self._add("stats", **asdict(conversation.stats))
+
+    def noted(self, _conversation: Conversation, event: LineChanged | Connected) -> None:
+        """The line's state, or the kind of the path."""
+        match event:
+            case LineChanged(state=state):
+                self._add("line", state=state.value)
+            case Connected(path=path):
+                self._add("path", **asdict(path) if path is not None else {})
 
     def warned(self, conversation: Conversation, code: Code, text: str, *, cleared: bool = False) -> None:
         """Something is not as it should be, or is again."""

@@ -19,8 +19,8 @@ import alsaaudio
 
 from hardware.alsa_errors import device_lost, error_number, open_failed, unsuitable
 from hardware.cards import Direction
-from hardware.pcm import BYTES_PER_SAMPLE, PcmSettings
-from hardware.sample_formats import FORMATS, SampleFormat, from_mono, to_mono
+from hardware.pcm import Granted, PcmError, PcmSettings
+from hardware.sample_formats import FORMATS, SampleFormat, from_card, to_card
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +43,44 @@ class _Format:
     def frame_bytes(self) -> int:
         return self.sample_format.sample_bytes * self.channels
 
+    @property
+    def granted(self) -> Granted:
+        return Granted(self.period_frames, self.buffer_frames, self.channels)
+
 
 def _open(device: str, direction: Direction, settings: PcmSettings) -> tuple[Any, _Format]:
+    """The device, or, where it does not speak our rate or samples, ALSA's converter in front of it."""
+    try:
+        return _open_as_named(device, direction, settings)
+    except _UnlikeError as unlike:
+        refusal = unlike.refusal
+    through = through_plug(device)
+    if through is None:
+        raise refusal
+    try:
+        opened = _open_as_named(through, direction, settings)
+    except (_UnlikeError, PcmError):
+        raise refusal from None
+    logger.info("%s %s does not do that itself: ALSA converts", direction, device)
+    return opened
+
+
+class _UnlikeError(Exception):
+    """The device does not do what was asked of it, perhaps of what ALSA could convert: rate, samples, channels."""
+
+    def __init__(self, refusal: PcmError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+def through_plug(device: str) -> str | None:
+    """The name of a device behind ALSA's converter (rate, format, channels); None when it is already."""
+    if device.startswith("plug"):
+        return None
+    return f"plug{device}" if device.startswith("hw:") else f"plug:SLAVE='{device}'"
+
+
+def _open_as_named(device: str, direction: Direction, settings: PcmSettings) -> tuple[Any, _Format]:
     capture = direction == "capture"
     try:
         pcm = alsaaudio.PCM(
@@ -52,17 +88,18 @@ def _open(device: str, direction: Direction, settings: PcmSettings) -> tuple[Any
             mode=alsaaudio.PCM_NORMAL if capture else alsaaudio.PCM_NONBLOCK,
             device=device,
             rate=settings.rate_hz,
-            channels=1,
+            channels=settings.channels,
             format=alsaaudio.PCM_FORMAT_S16_LE,
             periodsize=settings.period_frames,
             periods=settings.periods,
         )
     except alsaaudio.ALSAAudioError as error:
-        raise open_failed(error, device, direction) from None
+        refusal = open_failed(error, device, direction)
+        raise _UnlikeError(refusal) if refusal.errno == errno.EINVAL else refusal from None
     info = pcm.info()
     try:
         given = _check(info, device, direction, settings)
-    except OSError:
+    except (_UnlikeError, PcmError):
         pcm.close()
         raise
     logger.info(
@@ -74,13 +111,14 @@ def _open(device: str, direction: Direction, settings: PcmSettings) -> tuple[Any
 
 
 def _check(info: dict[str, Any], device: str, direction: Direction, settings: PcmSettings) -> _Format:
-    """What the device really does, or PcmError where we cannot live with it."""
+    """What the device really does; `_UnlikeError` or `PcmError` where we cannot live with it."""
     rate_hz, period_frames = int(info["rate"]), int(info["period_size"])
     if abs(rate_hz - settings.rate_hz) > settings.rate_hz * RATE_TOLERANCE:
-        raise unsuitable(f"{rate_hz} Hz where {settings.rate_hz} Hz is needed", device, direction)
+        raise _UnlikeError(unsuitable(f"{rate_hz} Hz where {settings.rate_hz} Hz is needed", device, direction))
     if info["format_name"] not in FORMATS:
-        raise unsuitable(
-            f"samples as {info['format_name']} where {', '.join(FORMATS)} are understood", device, direction
+        known = ", ".join(FORMATS)
+        raise _UnlikeError(
+            unsuitable(f"samples as {info['format_name']} where {known} are understood", device, direction)
         )
     if period_frames > settings.period_frames * MAX_PERIOD_RATIO:
         raise unsuitable(
@@ -107,12 +145,18 @@ class AlsaCapture:
         self.period_frames = settings.period_frames
         self.xruns = 0
         self._device = device
-        self._period_bytes = settings.period_frames * BYTES_PER_SAMPLE
+        self._settings = settings
+        self._period_bytes = settings.period_bytes
         self._left = b""  # of the last read of the device, where its period is not ours
         self._pcm, self._format = _open(device, "capture", settings)
 
+    @property
+    def granted(self) -> Granted:
+        """What the card gave of what was asked for."""
+        return self._format.granted
+
     def read(self) -> bytes:
-        """One period of int16 mono samples; blocks until it is there. Raises `PcmError`."""
+        """One period of int16 frames; blocks until it is there. Raises `PcmError`."""
         samples = self._left
         while len(samples) < self._period_bytes:
             samples += self._read_device()
@@ -128,10 +172,14 @@ class AlsaCapture:
                     continue
                 raise device_lost(error, self._device, "capture") from None
             if count > 0:
-                return to_mono(frames, self._format.sample_format, self._format.channels)
+                return from_card(frames, self._format.sample_format, self._format.channels, self._settings.channels)
             if count == -errno.EPIPE:
                 self.xruns += 1
         raise device_lost("it gives no samples", self._device, "capture")
+
+    def waiting_frames(self) -> int:
+        """Frames captured and not read yet, those of an overrun not counted. Raises `PcmError`."""
+        return len(self._left) // self._settings.frame_bytes + max(0, _available(self._pcm, self._device, "capture"))
 
     def close(self) -> None:
         _close(self._pcm)
@@ -146,24 +194,33 @@ class AlsaPlayback:
         self.xruns = 0
         self.dropped_frames = 0
         self._device = device
-        self._fill_bytes = settings.fill_frames * BYTES_PER_SAMPLE
+        self._channels = settings.channels
+        self._fill_bytes = settings.fill_frames * settings.frame_bytes
         self._step_s = settings.period_frames / settings.rate_hz / WAIT_STEPS
         self._started = False
         self._pcm, self._format = _open(device, "playback", settings)
 
+    @property
+    def granted(self) -> Granted:
+        """What the card gave of what was asked for."""
+        return self._format.granted
+
     def write(self, samples: bytes) -> None:
-        """Queue int16 mono samples; waits for room at most one period. Raises `PcmError`."""
+        """Queue int16 frames; waits for room at most one period. Raises `PcmError`."""
         if not self._started:
             samples = self._with_silence(samples)
             self._started = True
-        frames = from_mono(samples, self._format.sample_format, self._format.channels)
+        frames = self._to_card(samples)
         written = self._write_device(frames)
         if written == -errno.EPIPE:
             self.xruns += 1
-            frames = from_mono(self._with_silence(samples), self._format.sample_format, self._format.channels)
+            frames = self._to_card(self._with_silence(samples))
             written = self._write_device(frames)
         if max(written, 0) * self._format.frame_bytes < len(frames):
             self._write_rest(frames, max(written, 0))
+
+    def _to_card(self, samples: bytes) -> bytes:
+        return to_card(samples, self._format.sample_format, self._format.channels, self._channels)
 
     def _with_silence(self, samples: bytes) -> bytes:
         """Silence leads, so that the target is queued and what follows plays without a gap."""
@@ -186,10 +243,10 @@ class AlsaPlayback:
             raise device_lost(error, self._device, "playback") from None
 
     def queued_frames(self) -> int:
-        """Frames written and not played yet; 0 after an underrun."""
+        """Frames written and not played yet; 0 after an underrun. Raises `PcmError`."""
         if not self._started:
             return 0
-        available = int(self._pcm.avail())
+        available = _available(self._pcm, self._device, "playback")
         if available < 0:  # -EPIPE: an underrun, which the next write counts
             return 0
         return max(0, self._format.buffer_frames - available)
@@ -197,6 +254,14 @@ class AlsaPlayback:
     def close(self) -> None:
         """Drop what is queued and close."""
         _close(self._pcm)
+
+
+def _available(pcm: Any, device: str, direction: Direction) -> int:
+    """What ALSA says can be read or written now; negative after an xrun."""
+    try:
+        return int(pcm.avail())
+    except alsaaudio.ALSAAudioError as error:
+        raise device_lost(error, device, direction) from None
 
 
 def _close(pcm: Any) -> None:

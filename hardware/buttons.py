@@ -7,10 +7,8 @@ qualified here: a level counts when it has been stable for `stable_ms`. What is 
 from __future__ import annotations
 
 import enum
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 MAX_EDGE_DELAY_S = 10.0  # no machine that still works delivers an edge later than that
 
@@ -21,8 +19,13 @@ class ButtonEvent(enum.StrEnum):
     """What a person did."""
 
     PRESSED = "pressed"
-    HELD = "held"  # once for each press, after `hold_s`
+    HELD = "held"  # a long press: once for each, after `hold_s`
     RELEASED = "released"
+    DOUBLE = "double"  # the second of two presses; a single press was not told
+    TALK_START = "talk_start"  # of a hold-to-talk button: from here ...
+    TALK_END = "talk_end"  # ... to here
+    STUCK = "stuck"  # down for longer than a person stays on a button
+    UNSTUCK = "unstuck"  # let go at last
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class ButtonSpec:
     pull: Pull = "up"  # "none" where a resistor on the board or the wire pulls up
     hold_s: float = 1.0
     stable_ms: float = 20.0  # contacts bounce for 1 to 10 ms, spikes are shorter, a short tap is 60 ms or more
+    double_s: float | None = None  # two presses that begin within this are one double press; None: there is no such
+    on_release: bool = False  # a press counts when it is let go, and not at all when it was held
+    talk: Literal["press", "hold"] | None = None  # hold-to-talk: from the press on, or from `hold_s` on
+    stuck_s: float = 60.0  # nobody stays on a button that long; what fell against it does
 
     @property
     def pressed_level_low(self) -> bool:
@@ -59,6 +66,7 @@ class PressQualifier:
         self._candidate = pressed
         self._since_s = float("-inf")
         self._press_s = float("-inf")
+        self.changed_s = float("-inf")  # when the contact did what PRESSED or RELEASED told last
         self._doubt_s: float | None = None  # since when samples contradict the edges
 
     def edge(self, level_active: bool, now_s: float) -> list[ButtonEvent]:
@@ -93,6 +101,11 @@ class PressQualifier:
         return self._candidate
 
     @property
+    def steady(self) -> bool:
+        """Whether neither edges nor samples speak for another level than the one that counts."""
+        return self._doubt_s is None and self._candidate == self.pressed
+
+    @property
     def next_deadline_s(self) -> float | None:
         """When `poll` is due; None: nothing is pending."""
         if self._doubt_s is not None:
@@ -120,41 +133,13 @@ class PressQualifier:
             events.append(ButtonEvent.HELD)
         if self._candidate != self.pressed and self._since_s + self._stable_s <= now_s:
             self.pressed = self._candidate
+            self.changed_s = self._since_s
             events.append(ButtonEvent.PRESSED if self.pressed else ButtonEvent.RELEASED)
             if self.pressed:
                 self._press_s = self._since_s
                 self._held = False
                 events += self._advance(now_s)  # a press that comes late may have been held already
         return events
-
-
-class Button:
-    """A button on a gpiozero pin. The pin calls back from a thread of its factory; `on_change` is told about it."""
-
-    def __init__(self, name: str, spec: ButtonSpec, pin: Any, on_change: Callable[[str, bool, float], None]) -> None:
-        self._name = name
-        self._pin = pin
-        self._low = spec.pressed_level_low
-        self._on_change = on_change
-        pin.function = "input"
-        pull = "floating" if spec.pull == "none" else spec.pull
-        if pin.pull != pull:
-            pin.pull = pull
-        pin.bounce = None
-        pin.edges = "both"
-        self.qualifier = PressQualifier(spec.stable_ms, spec.hold_s, pressed=self.sample())
-        pin.when_changed = self._changed  # gpiozero keeps a weak reference
-
-    def sample(self) -> bool:
-        """The pin's level now, True where a pressed button puts it."""
-        return bool(self._pin.state) != self._low
-
-    def _changed(self, ticks: float, level: int) -> None:
-        self._on_change(self._name, bool(level) != self._low, edge_time_s(ticks, time.monotonic()))
-
-    def close(self) -> None:
-        self._pin.when_changed = None
-        self._pin.close()
 
 
 def edge_time_s(ticks: float, now_s: float) -> float:

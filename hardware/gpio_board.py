@@ -12,29 +12,53 @@ from pathlib import Path
 from typing import Any
 
 from hardware.buttons import ButtonSpec
+from hardware.inputs import InputSpec
 from hardware.lamps import LampSpec
-from hardware.pin_board import BoardError, OnButton, PinBoard, PinErrors, check_pins
+from hardware.outputs import OnOutput, OutputSpecs
+from hardware.pin_board import OnButton, OnInput, PinBoard, pins_of
+from hardware.relays import RelaySpec
+from hardware.sounders import SounderSpec
+from hardware.taken_pins import BoardError, PinErrors, check_pins
 
 CURE_VIRTUAL = 'or set the board to "virtual" if this is no Raspberry Pi'
 
 
 class GpioBoard(PinBoard):
-    """Real buttons and lamps. Raises `BoardError`."""
+    """Real buttons, lamps, relays and sounders. Raises `BoardError`."""
 
     kind = "gpio"
 
-    def __init__(self, buttons: Mapping[str, ButtonSpec], lamps: Mapping[str, LampSpec], on_button: OnButton) -> None:
-        check_pins(buttons, lamps)
+    def __init__(
+        self,
+        buttons: Mapping[str, ButtonSpec],
+        lamps: Mapping[str, LampSpec],
+        on_button: OnButton,
+        *,
+        relays: Mapping[str, RelaySpec] | None = None,
+        sounders: Mapping[str, SounderSpec] | None = None,
+        on_relay: OnOutput | None = None,
+        inputs: Mapping[str, InputSpec] | None = None,
+        on_input: OnInput | None = None,
+    ) -> None:
+        outputs = OutputSpecs(lamps, relays or {}, sounders or {})
+        check_pins(pins_of(buttons, inputs or {}, outputs))
+        self._relay_gpios = [relay.gpio for relay in outputs.relays.values()]
         errors: PinErrors = ()
         self._factory: Any = None
-        if buttons or lamps:
+        if buttons or inputs or outputs:
             self._factory, errors = open_lgpio_factory()
-        super().__init__(self._factory, buttons, lamps, on_button, errors)
+        super().__init__(
+            self._factory, buttons, outputs, on_button, errors, on_relay=on_relay, inputs=inputs, on_input=on_input
+        )
 
     def _release_pins(self) -> None:
         super()._release_pins()
-        if self._factory is not None:
-            self._factory.close()
+        if self._factory is None:
+            return
+        for gpio in self._relay_gpios:  # the factory would make them inputs; they stay outputs that say "inactive"
+            for _, info in self._factory.board_info.find_pin(gpio):
+                self._factory.pins.pop(info, None)
+        self._factory.close()
 
 
 def open_lgpio_factory() -> tuple[Any, PinErrors]:
@@ -53,7 +77,19 @@ def open_lgpio_factory() -> tuple[Any, PinErrors]:
         ) from None
     except lgpio.error as error:
         raise BoardError(chip_refusal(str(error))) from None
+    factory.pin_class = with_level_at_once(lgpio, factory.pin_class)
     return factory, (GPIOZeroError, lgpio.error, OSError)
+
+
+def with_level_at_once(lgpio: Any, pin_class: Any) -> Any:
+    """gpiozero's pin becomes an output at low level and is set afterwards: with that, a relay that is active when its
+    pin is low opens the door for a moment at each start. This one asks the kernel for both in one step."""
+
+    class Pin(pin_class):  # type: ignore[misc] # gpiozero has no types
+        def output_with_state(self, state: bool) -> None:
+            lgpio.gpio_claim_output(self.factory._handle, self._number, int(state))  # noqa: SLF001 - gpiozero's
+
+    return Pin
 
 
 def _import_lgpio() -> Any:

@@ -1,9 +1,9 @@
-"""Buttons and lamps on gpiozero pins: what the real and the virtual board have in common.
+"""Buttons, inputs, and all that is driven, on gpiozero pins: what the real and the virtual board have in common.
 
-One thread a board does everything that has a deadline:
+One thread does everything about them that has a deadline; what is driven has its own (`hardware/outputs.py`):
 
     pin edge (gpiozero's thread) ─▶ qualifier ─┐
-    deadline or re-sample (board's thread) ────┴▶ pending ─▶ on_button (board's thread)
+    deadline or re-sample (board's thread) ────┴▶ pending ─▶ on_button, on_input (board's thread)
 
 No press depends on the main loop or on this thread being quick: an edge carries the time at which it happened, is put
 into its qualifier by the thread that brings it, and a qualifier needs no more than a few numbers however many edges
@@ -17,107 +17,168 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from hardware.buttons import Button, ButtonEvent, ButtonSpec
-from hardware.lamps import Lamp, LampPattern, LampSpec
+from hardware.buttons import ButtonEvent, ButtonSpec
+from hardware.colours import Colour
+from hardware.contacts import Contact
+from hardware.inputs import InputLevel, InputSpec
+from hardware.lamps import LampPattern
+from hardware.outputs import OnOutput, Outputs, OutputSpecs
+from hardware.presses import PressPattern
+from hardware.sounders import Cadence
+from hardware.taken_pins import PinErrors, taking
 
 logger = logging.getLogger(__name__)
 
 RESAMPLE_S = 0.25  # a lost edge is noticed while the finger is still on the button
-HEADER_GPIOS = range(28)  # BCM numbers on the 40 pin header
 
 OnButton = Callable[[str, ButtonEvent], None]
-PinErrors = tuple[type[Exception], ...]  # what the pins of a factory raise
+OnInput = Callable[[str, bool], None]
 
 
-class BoardError(Exception):
-    """Buttons or lamps cannot be used. `str()` names the cause and the cure."""
-
-
-def check_pins(buttons: Mapping[str, ButtonSpec], lamps: Mapping[str, LampSpec]) -> None:
-    """Raise `BoardError` for a pin that does not exist or is given to two."""
-    taken: dict[int, str] = {}
-    names = [(f"button {name!r}", spec.gpio) for name, spec in buttons.items()]
-    names += [(f"lamp {name!r}", spec.gpio) for name, spec in lamps.items()]
-    for name, gpio in names:
-        if gpio not in HEADER_GPIOS:
-            raise BoardError(f"{name}: there is no GPIO {gpio}; give a BCM number from 0 to {HEADER_GPIOS[-1]}")
-        if gpio in taken:
-            raise BoardError(f"{name} and {taken[gpio]} are both on GPIO {gpio}; give each a pin of its own")
-        taken[gpio] = name
+def pins_of(
+    buttons: Mapping[str, ButtonSpec], inputs: Mapping[str, InputSpec], outputs: OutputSpecs
+) -> Iterator[tuple[str, int]]:
+    """Each user of the header with each of its pins."""
+    yield from ((f"button {name!r}", button.gpio) for name, button in buttons.items())
+    yield from ((f"input {name!r}", spec.gpio) for name, spec in inputs.items())
+    yield from outputs.pins()
 
 
 class PinBoard:
-    """Runs `buttons` and `lamps` on the pins of a gpiozero factory (None: neither is there).
+    """Runs `buttons`, `inputs` and `outputs` on the pins of a gpiozero factory (None: nothing is there).
 
-    `on_button` is called from the board's thread, one event at a time and in order. It must return soon and not
-    raise; an asyncio program passes `lambda *event: loop.call_soon_threadsafe(take, *event)`. All methods may be
-    called from any thread, also from inside `on_button`.
+    `on_button(name, event)` and `on_input(name, active)` are called from the board's thread, one event at a time and in
+    order, the latter also with the level that each input has at the start. They must return soon and not raise; an
+    asyncio program passes `lambda *event: loop.call_soon_threadsafe(take, *event)`. All methods may be called from any
+    thread, also from inside `on_button`.
     """
 
     def __init__(
         self,
         factory: Any,
         buttons: Mapping[str, ButtonSpec],
-        lamps: Mapping[str, LampSpec],
+        outputs: OutputSpecs,
         on_button: OnButton,
         pin_errors: PinErrors,
+        *,
+        on_relay: OnOutput | None = None,
+        inputs: Mapping[str, InputSpec] | None = None,
+        on_input: OnInput | None = None,
     ) -> None:
-        self.on_lamp: Callable[[str, bool], None] | None = None  # told of each change; must return at once
-        self._on_button = on_button
+        """Raises `BoardError`; no pin is held then."""
+        self._on_button, self._on_input = on_button, on_input
         self._complained: set[str] = set()
         self._pin_errors = pin_errors
         self._changed = threading.Condition()  # guards everything below; its lock is re-entrant
-        self._pending: deque[tuple[str, ButtonEvent]] = deque()
-        self._buttons: dict[str, Button] = {}
-        self._lamps: dict[str, Lamp] = {}
+        self._pending: deque[tuple[Contact[Any], ButtonEvent | bool]] = deque()
+        self._buttons: dict[str, Contact[PressPattern]] = {}
+        self._inputs: dict[str, Contact[InputLevel]] = {}
         self._sampled_s = time.monotonic()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="board", daemon=True)
         with self._changed:  # an edge may come as soon as a button watches its pin
-            self._take_pins(factory, buttons, lamps)
+            # Those first: a relay that a daemon before this one left active must not wait.
+            self._outputs = Outputs(factory, outputs, pin_errors, on_relay)
+            try:
+                self._take_pins(factory, buttons, inputs or {})
+            except BaseException:
+                self._release_pins()
+                raise
         if factory is not None:
             self._thread.start()
 
-    def _take_pins(self, factory: Any, buttons: Mapping[str, ButtonSpec], lamps: Mapping[str, LampSpec]) -> None:
-        where = ""
-        try:
-            for name, lamp in lamps.items():
-                where = f"lamp {name!r} on GPIO {lamp.gpio}"
-                self._lamps[name] = Lamp(lamp, factory.pin(lamp.gpio))
-            for name, button in buttons.items():
-                where = f"button {name!r} on GPIO {button.gpio}"
-                self._buttons[name] = Button(name, button, factory.pin(button.gpio), self._edge)
-        except self._pin_errors as error:
-            self._release_pins()
-            raise BoardError(
-                f"{where}: {error}; is the pin taken by another program or by an overlay in config.txt (gpioinfo)?"
-            ) from None
+    def _take_pins(self, factory: Any, buttons: Mapping[str, ButtonSpec], inputs: Mapping[str, InputSpec]) -> None:
+        for name, button in buttons.items():
+            with taking(f"button {name!r} on GPIO {button.gpio}", self._pin_errors):
+                self._buttons[name] = self._button(name, button, factory.pin(button.gpio))
+        for name, spec in inputs.items():
+            with taking(f"input {name!r} on GPIO {spec.gpio}", self._pin_errors):
+                contact = self._inputs[name] = self._input(name, spec, factory.pin(spec.gpio))
+            self._pending.append((contact, contact.signal.active))
 
-    def set_lamp(self, name: str, pattern: LampPattern) -> None:
-        """Show `pattern` from now on. Raises `KeyError` for a lamp that the board does not have."""
-        with self._changed:
-            lamp = self._lamps[name]
-            lamp.pattern = pattern
-            self._show(name, lamp, time.monotonic())
-            self._changed.notify()
+    def _button(self, name: str, spec: ButtonSpec, pin: Any) -> Contact[PressPattern]:
+        return Contact(
+            name,
+            pin,
+            pull=spec.pull,
+            active_low=spec.pressed_level_low,
+            make_signal=lambda pressed: PressPattern(spec, pressed=pressed, now_s=time.monotonic()),
+            tell=self._on_button,
+            on_change=self._edge,
+        )
+
+    def _input(self, name: str, spec: InputSpec, pin: Any) -> Contact[InputLevel]:
+        return Contact(
+            name,
+            pin,
+            pull=spec.pull,
+            active_low=spec.active_low,
+            make_signal=lambda active: InputLevel(spec, active=active),
+            tell=self._on_input,
+            on_change=self._edge,
+        )
+
+    # ---- what is driven
+
+    @property
+    def on_lamp(self) -> OnOutput | None:
+        """Told of each change of a lamp, as `on_lamp(name, lit)`; must return at once."""
+        return self._outputs.on_lamp
+
+    @on_lamp.setter
+    def on_lamp(self, told: OnOutput | None) -> None:
+        self._outputs.on_lamp = told
+
+    def set_lamp(self, name: str, pattern: LampPattern, colour: Colour = Colour.WHITE) -> None:
+        """Show `pattern` from now on, an RGB lamp in `colour`. Raises `KeyError` for a lamp that there is not."""
+        self._outputs.set_lamp(name, pattern, colour)
 
     def lamp_pattern(self, name: str) -> LampPattern:
         """What the lamp has been told to show."""
-        return self._lamps[name].pattern
+        return self._outputs.lamp(name).pattern
+
+    def lamp_colour(self, name: str) -> Colour:
+        """In which colour, if it has several."""
+        return self._outputs.lamp(name).colour
 
     def lamp_lit(self, name: str) -> bool:
         """Whether the lamp is lit now (a blinking lamp changes)."""
-        return self._lamps[name].lit
+        return self._outputs.lamp(name).lit
+
+    def pulse(self, name: str, seconds: float | None = None) -> float:
+        """Make the relay active for `seconds`, or as long as it is by default; how long it will be.
+
+        Raises `KeyError` for a relay that there is not, `LockedOutError`, and `BoardError` once the board is closed.
+        """
+        return self._outputs.pulse(name, seconds)
+
+    def relay_on(self, name: str) -> bool:
+        """Whether the relay is active now."""
+        return self._outputs.relay_on(name)
+
+    def sound(self, name: str, cadence: Cadence | None) -> None:
+        """Let the sounder begin a cadence, or be silent. Raises `KeyError` for a sounder that there is not."""
+        self._outputs.sound(name, cadence)
+
+    def sounder_on(self, name: str) -> bool:
+        """Whether the sounder sounds now (a cadence has pauses)."""
+        return self._outputs.sounder_on(name)
+
+    # ---- buttons and inputs
 
     def is_pressed(self, name: str) -> bool:
         """Whether the button is down, as qualified."""
-        return self._buttons[name].qualifier.pressed
+        return self._buttons[name].signal.pressed
+
+    def input_active(self, name: str) -> bool:
+        """Whether the input is active, as qualified. Raises `KeyError` for one that there is not."""
+        return self._inputs[name].signal.active
 
     def close(self) -> None:
-        """Lamps off, pins inputs. No `on_button` after it, except one under way in the board's thread."""
+        """Lamps off, relays inactive, pins released. No event after it, except one under way in its thread."""
         with self._changed:
             if self._closed:
                 return
@@ -128,16 +189,19 @@ class PinBoard:
         self._release_pins()
 
     def _release_pins(self) -> None:
-        devices: list[Button | Lamp] = [*self._buttons.values(), *self._lamps.values()]
-        for device in devices:
+        self._outputs.close()
+        for contact in self._contacts():
             try:
-                device.close()
+                contact.close()
             except self._pin_errors as error:
                 logger.warning("a pin could not be released: %s", error)
 
-    def _edge(self, name: str, level_active: bool, now_s: float) -> None:
+    def _contacts(self) -> list[Contact[Any]]:
+        return [*self._buttons.values(), *self._inputs.values()]
+
+    def _edge(self, contact: Contact[Any], level_active: bool, now_s: float) -> None:
         with self._changed:
-            self._pending.extend((name, event) for event in self._buttons[name].qualifier.edge(level_active, now_s))
+            self._pending.extend((contact, event) for event in contact.signal.edge(level_active, now_s))
             self._changed.notify()
 
     def _run(self) -> None:
@@ -150,50 +214,39 @@ class PinBoard:
                     self._changed.wait(None if next_s is None else max(0.0, next_s - time.monotonic()))
                 batch = list(self._pending)
                 self._pending.clear()
-            for name, event in batch:
-                self._deliver(name, event)
+            for contact, event in batch:
+                self._deliver(contact, event)
 
-    def _deliver(self, name: str, event: ButtonEvent) -> None:
-        if self._closed:
+    def _deliver(self, contact: Contact[Any], event: ButtonEvent | bool) -> None:
+        if self._closed or contact.tell is None:
             return
         try:
-            self._on_button(name, event)
+            contact.tell(contact.name, event)
         except RuntimeError as error:  # what asyncio raises when its loop has been closed
-            logger.warning("button %s: %s was not taken: %s", name, event, error)
+            logger.warning("%s: %s was not taken: %s", contact.name, event, error)
 
     def _tick(self, now_s: float) -> float | None:
         """Do what is due; returns the time of the next call. Runs with the lock held."""
-        resample = bool(self._buttons) and now_s >= self._sampled_s + RESAMPLE_S
+        contacts = self._contacts()
+        resample = bool(contacts) and now_s >= self._sampled_s + RESAMPLE_S
         if resample:
             self._sampled_s = now_s
-        for name, button in self._buttons.items():
-            due_s = button.qualifier.next_deadline_s
+        for contact in contacts:
+            due_s = contact.signal.next_deadline_s
             if resample or (due_s is not None and due_s <= now_s):
-                events = button.qualifier.poll(self._sample(name, button), now_s)
-                self._pending.extend((name, event) for event in events)
-        for name, lamp in self._lamps.items():
-            self._show(name, lamp, now_s)
-        times = [button.qualifier.next_deadline_s for button in self._buttons.values()]
-        times += [lamp.pattern.next_change_s(now_s) for lamp in self._lamps.values()]
-        times += [self._sampled_s + RESAMPLE_S] if self._buttons else []
+                events = contact.signal.poll(self._sample(contact), now_s)
+                self._pending.extend((contact, event) for event in events)
+        times = [contact.signal.next_deadline_s for contact in contacts]
+        times += [self._sampled_s + RESAMPLE_S] if contacts else []
         return min((each for each in times if each is not None), default=None)
 
-    def _sample(self, name: str, button: Button) -> bool:
+    def _sample(self, contact: Contact[Any]) -> bool:
         """The pin's level; what the edges say where it cannot be read."""
         try:
-            return button.sample()
+            return contact.sample()
         except self._pin_errors as error:
-            self._complain(f"button {name}", error)
-            return button.qualifier.level_active
-
-    def _show(self, name: str, lamp: Lamp, now_s: float) -> None:
-        try:
-            changed = lamp.show(now_s)
-        except self._pin_errors as error:
-            self._complain(f"lamp {name}", error)
-            return
-        if changed and self.on_lamp is not None:
-            self.on_lamp(name, lamp.lit)
+            self._complain(contact.name, error)
+            return bool(contact.signal.level_active)
 
     def _complain(self, what: str, error: Exception) -> None:
         """Once for each device: its pin is looked at several times a second."""

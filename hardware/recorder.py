@@ -20,15 +20,15 @@ CLOSE_S = 2.0  # for what is still to be written
 
 
 class BackgroundRecorder:
-    """Int16 mono samples into the WAV file `path`. With `resume` it goes on behind what the file holds, if that fits.
+    """Int16 of `channels` into the WAV file `path`. With `resume` it goes on behind what the file holds, if that fits.
 
     `take_error` tells what has gone wrong, once. Raises PcmError when the file cannot be opened.
     """
 
-    def __init__(self, path: str | Path, rate_hz: int, *, resume: bool = False) -> None:
+    def __init__(self, path: str | Path, rate_hz: int, *, channels: int = 1, resume: bool = False) -> None:
         self._path = str(path)
-        self._recorder = WavRecorder(path, rate_hz, resume=resume)
-        self._block_bytes = int(rate_hz * BLOCK_S) * BYTES_PER_SAMPLE
+        self._recorder = WavRecorder(path, rate_hz, channels=channels, resume=resume)
+        self._block_bytes = int(rate_hz * BLOCK_S) * BYTES_PER_SAMPLE * channels
         self._pending = bytearray()
         self._blocks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._error: str | None = None

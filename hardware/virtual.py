@@ -11,22 +11,22 @@ from collections.abc import Callable
 from hardware.clock import Clock, MonotonicClock
 from hardware.pcm import BYTES_PER_SAMPLE, PcmSettings
 
-Source = Callable[[], bytes]  # gives one period of int16 mono samples
+Source = Callable[[], bytes]  # gives one period of int16 frames
 Sink = Callable[[bytes], None]  # takes what the speaker would play
 
 
-def silence(period_frames: int) -> Source:
+def silence(period_frames: int, channels: int = 1) -> Source:
     """A microphone in an empty room."""
-    period = bytes(period_frames * BYTES_PER_SAMPLE)
+    period = bytes(period_frames * BYTES_PER_SAMPLE * channels)
     return lambda: period
 
 
-def samples_source(samples: bytes, period_frames: int, *, loop: bool = False) -> Source:
-    """Int16 mono `samples`, over and over with `loop`, else once and then silence."""
-    period_bytes = period_frames * BYTES_PER_SAMPLE
+def samples_source(samples: bytes, period_frames: int, *, loop: bool = False, channels: int = 1) -> Source:
+    """Int16 `samples` (interleaved), over and over with `loop`, else once and then silence."""
+    period_bytes = period_frames * BYTES_PER_SAMPLE * channels
     total = len(samples)
     if not total:
-        return silence(period_frames)
+        return silence(period_frames, channels)
     # A tail as long as a period lets every read be a single slice.
     tail = (samples * (period_bytes // total + 1))[:period_bytes] if loop else bytes(period_bytes)
     padded = samples + tail
@@ -58,7 +58,7 @@ class VirtualCapture:
         self.rate_hz = settings.rate_hz
         self.period_frames = settings.period_frames
         self.xruns = 0
-        self._source = source or silence(settings.period_frames)
+        self._source = source or silence(settings.period_frames, settings.channels)
         self._clock = clock or MonotonicClock()
         self._on_close = on_close
         self._start_s = self._clock.now_s()
@@ -67,7 +67,7 @@ class VirtualCapture:
         self._slack_s = self._period_s * settings.periods
 
     def read(self) -> bytes:
-        """One period of int16 mono samples, when its time has come."""
+        """One period of int16 frames, when its time has come."""
         self._periods_read += 1
         deadline_s = self._start_s + self._periods_read * self._period_s
         late_s = self._clock.now_s() - deadline_s
@@ -77,6 +77,11 @@ class VirtualCapture:
         elif late_s < 0:
             self._clock.sleep_until(deadline_s)
         return self._source()
+
+    def waiting_frames(self) -> int:
+        """Frames captured and not read yet."""
+        captured_s = self._clock.now_s() - self._start_s - self._periods_read * self._period_s
+        return max(0, int(min(captured_s, self._slack_s) * self.rate_hz))
 
     def close(self) -> None:
         if self._on_close is not None:
@@ -101,6 +106,7 @@ class VirtualPlayback:
         self.period_frames = settings.period_frames
         self.xruns = 0
         self.dropped_frames = 0
+        self._frame_bytes = settings.frame_bytes
         self._fill_frames = settings.fill_frames
         self._buffer_frames = max(settings.periods * settings.period_frames, settings.fill_frames)
         self._sink = sink
@@ -110,14 +116,14 @@ class VirtualPlayback:
         self._empty_at_s: float | None = None  # when the last frame written will have been played
 
     def write(self, samples: bytes) -> None:
-        """Queue int16 mono samples; waits for room at most one period."""
-        frames = len(samples) // BYTES_PER_SAMPLE
+        """Queue int16 frames; waits for room at most one period."""
+        frames = len(samples) // self._frame_bytes
         now_s = self._clock.now_s()
         if self._empty_at_s is None or self._empty_at_s < now_s:
             if self._empty_at_s is not None:
                 self.xruns += 1
             silent_frames = max(0, self._fill_frames - frames)
-            self._put(bytes(silent_frames * BYTES_PER_SAMPLE))
+            self._put(bytes(silent_frames * self._frame_bytes))
             self._empty_at_s = now_s + silent_frames / self.rate_hz
         excess_s = self._empty_at_s - now_s + (frames - self._buffer_frames) / self.rate_hz
         if excess_s > 0:
@@ -125,7 +131,7 @@ class VirtualPlayback:
             surplus_frames = max(0, round((excess_s - self._period_s) * self.rate_hz))
             self.dropped_frames += surplus_frames
             frames -= surplus_frames
-            samples = samples[: frames * BYTES_PER_SAMPLE]
+            samples = samples[: frames * self._frame_bytes]
         self._empty_at_s += frames / self.rate_hz
         self._put(samples)
 

@@ -10,26 +10,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from hardware.buttons import ButtonSpec
+from hardware.inputs import InputSpec
 from hardware.lamps import LampSpec
-from hardware.pin_board import OnButton, PinBoard, PinErrors, check_pins
+from hardware.outputs import OnOutput, OutputSpecs
+from hardware.pin_board import OnButton, OnInput, PinBoard, pins_of
+from hardware.relays import RelaySpec
+from hardware.sounders import SounderSpec
+from hardware.taken_pins import PinErrors, check_pins
 
 TAP_S = 0.2  # an unhurried finger
 
 
 class VirtualBoard(PinBoard):
-    """Press its buttons with `press`, see its lamps with `lamp_lit` or `on_lamp`."""
+    """Press its buttons with `press`, turn its inputs with `switch`, see its lamps with `lamp_lit` or `on_lamp`, its
+    relays with `relay_on`."""
 
     kind = "virtual"
 
-    def __init__(self, buttons: Mapping[str, ButtonSpec], lamps: Mapping[str, LampSpec], on_button: OnButton) -> None:
-        check_pins(buttons, lamps)
-        self._specs = dict(buttons)
+    def __init__(
+        self,
+        buttons: Mapping[str, ButtonSpec],
+        lamps: Mapping[str, LampSpec],
+        on_button: OnButton,
+        *,
+        relays: Mapping[str, RelaySpec] | None = None,
+        sounders: Mapping[str, SounderSpec] | None = None,
+        on_relay: OnOutput | None = None,
+        inputs: Mapping[str, InputSpec] | None = None,
+        on_input: OnInput | None = None,
+    ) -> None:
+        outputs = OutputSpecs(lamps, relays or {}, sounders or {})
+        check_pins(pins_of(buttons, inputs or {}, outputs))
+        self._specs, self._input_specs = dict(buttons), dict(inputs or {})
         self._let_go_s: dict[str, float] = {}
         errors: PinErrors = ()
         self._factory: Any = None
-        if buttons or lamps:
-            self._factory, errors = _mock_factory()
-        super().__init__(self._factory, buttons, lamps, on_button, errors)
+        if buttons or inputs or outputs:
+            self._factory, errors = _mock_factory(outputs)
+        super().__init__(
+            self._factory, buttons, outputs, on_button, errors, on_relay=on_relay, inputs=inputs, on_input=on_input
+        )
 
     def press(self, name: str, seconds: float = TAP_S) -> None:
         """Press for so long; returns at once. Raises `KeyError` for a button that the board does not have."""
@@ -40,14 +60,19 @@ class VirtualBoard(PinBoard):
 
     def push(self, name: str) -> None:
         """Press and stay on the button until `let_go`."""
-        self._drive(name, low=self._specs[name].pressed_level_low)
+        self._drive(self._specs[name].gpio, low=self._specs[name].pressed_level_low)
 
     def let_go(self, name: str) -> None:
         """Take the finger off the button."""
-        self._drive(name, low=not self._specs[name].pressed_level_low)
+        self._drive(self._specs[name].gpio, low=not self._specs[name].pressed_level_low)
 
-    def _drive(self, name: str, *, low: bool) -> None:
-        pin = self._factory.pin(self._specs[name].gpio)
+    def switch(self, name: str, *, active: bool) -> None:
+        """Turn a switch, open or close a door. Raises `KeyError` for an input that the board does not have."""
+        spec = self._input_specs[name]
+        self._drive(spec.gpio, low=spec.active_low == active)
+
+    def _drive(self, gpio: int, *, low: bool) -> None:
+        pin = self._factory.pin(gpio)
         if low:
             pin.drive_low()
         else:
@@ -62,8 +87,14 @@ class VirtualBoard(PinBoard):
         )
 
 
-def _mock_factory() -> tuple[Any, PinErrors]:
+def _mock_factory(outputs: OutputSpecs) -> tuple[Any, PinErrors]:
     from gpiozero.exc import GPIOZeroError  # noqa: PLC0415 - 0.1 s, on a Pi Zero 1 s: only where pins are used
-    from gpiozero.pins.mock import MockFactory  # noqa: PLC0415
+    from gpiozero.pins.mock import MockFactory, MockPWMPin  # noqa: PLC0415
 
-    return MockFactory(), (GPIOZeroError,)
+    dimmed = {gpio for lamp in outputs.lamps.values() if lamp.brightness < 1 for gpio in lamp.pins}
+
+    class PinsOfBothKinds(MockFactory):  # type: ignore[misc] # gpiozero has no types
+        def pin(self, name: int) -> Any:
+            return super().pin(name, pin_class=MockPWMPin if name in dimmed else None)
+
+    return PinsOfBothKinds(), (GPIOZeroError,)

@@ -1,4 +1,4 @@
-"""WAV files as sound sources and sinks of virtual devices (RIFF WAVE, PCM 16 bit)."""
+"""WAV files as sound sources and sinks of virtual devices (RIFF WAVE, PCM 16 bit, one or two channels)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import wave
 from pathlib import Path
 
 from hardware.pcm import BYTES_PER_SAMPLE, PcmError
-from hardware.sample_formats import S16_LE, to_mono
+from hardware.sample_formats import S16_LE, doubled, from_card, mean_of_two
 
 HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")  # RIFF, fmt (16 bytes, PCM) and the data chunk's head
 FORMAT_CHUNK_BYTES = 16
@@ -19,8 +19,12 @@ FORMAT_PCM = 1
 FLUSH_S = 1.0  # how much of a recording a killed process may lose
 
 
-def read_wav(path: str | Path, rate_hz: int) -> bytes:
-    """The whole file as int16 mono samples: channel 0. Raises `PcmError` for another rate or sample size."""
+def read_wav(path: str | Path, rate_hz: int, channels: int = 1) -> bytes:
+    """The whole file as int16 with `channels` (1 or 2). Raises `PcmError` for another rate or sample size.
+
+    A file of two channels is mixed where one is wanted, a file of one doubled where two are; of more than two the
+    first two count.
+    """
     try:
         with wave.open(str(path), "rb") as source:
             if source.getframerate() != rate_hz or source.getsampwidth() != BYTES_PER_SAMPLE:
@@ -28,10 +32,10 @@ def read_wav(path: str | Path, rate_hz: int) -> bytes:
                 raise PcmError(
                     errno.EINVAL,
                     f"WAV file {str(path)!r} is {found}; {rate_hz} Hz, 16 bit is needed "
-                    f"(sox IN -r {rate_hz} -c 1 -b 16 OUT)",
+                    f"(sox IN -r {rate_hz} -c {channels} -b 16 OUT)",
                 )
+            found_channels = source.getnchannels()
             frames = source.readframes(source.getnframes())
-            return to_mono(frames, S16_LE, source.getnchannels())
     except PcmError:
         raise
     except OSError as error:
@@ -40,19 +44,25 @@ def read_wav(path: str | Path, rate_hz: int) -> bytes:
         raise PcmError(
             errno.EINVAL, f"{str(path)!r} is not a WAV file with PCM samples: {error or 'it ends early'}"
         ) from None
+    frames = frames[: len(frames) // (BYTES_PER_SAMPLE * found_channels) * BYTES_PER_SAMPLE * found_channels]
+    if found_channels == 1:
+        return frames if channels == 1 else doubled(frames)
+    both = from_card(frames, S16_LE, found_channels, 2)
+    return both if channels == 2 else mean_of_two(both)
 
 
 class WavRecorder:
-    """Writes int16 mono samples. The header is brought up to date each second: a kill leaves a valid file.
+    """Writes int16 of `channels`. The header is brought up to date each second: a kill leaves a valid file.
 
-    With `resume` a file that a recorder with this rate has left is continued; any other is begun anew.
+    With `resume` a file that a recorder with this rate and channels has left is continued; any other is begun anew.
     """
 
-    def __init__(self, path: str | Path, rate_hz: int, *, resume: bool = False) -> None:
+    def __init__(self, path: str | Path, rate_hz: int, *, channels: int = 1, resume: bool = False) -> None:
         self._path = str(path)
         self._rate_hz = rate_hz
+        self._frame_bytes = BYTES_PER_SAMPLE * channels
         self._data_bytes = 0
-        self._flush_bytes = int(rate_hz * FLUSH_S) * BYTES_PER_SAMPLE
+        self._flush_bytes = int(rate_hz * FLUSH_S) * self._frame_bytes
         self._pending = bytearray()
         kept_bytes = self._kept_bytes() if resume else None
         try:
@@ -112,8 +122,8 @@ class WavRecorder:
 
     def _header(self) -> bytes:
         riff_bytes = HEADER.size - 8 + self._data_bytes
-        byte_rate = self._rate_hz * BYTES_PER_SAMPLE
+        channels, byte_rate = self._frame_bytes // BYTES_PER_SAMPLE, self._rate_hz * self._frame_bytes
         return HEADER.pack(
-            b"RIFF", riff_bytes, b"WAVE", b"fmt ", FORMAT_CHUNK_BYTES, FORMAT_PCM, 1, self._rate_hz,
-            byte_rate, BYTES_PER_SAMPLE, BYTES_PER_SAMPLE * 8, b"data", self._data_bytes,
+            b"RIFF", riff_bytes, b"WAVE", b"fmt ", FORMAT_CHUNK_BYTES, FORMAT_PCM, channels, self._rate_hz,
+            byte_rate, self._frame_bytes, BYTES_PER_SAMPLE * 8, b"data", self._data_bytes,
         )  # fmt: skip

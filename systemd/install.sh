@@ -22,7 +22,7 @@ command -v "$python" >/dev/null 2>&1 || fail "$python is missing; try: apt insta
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$("$python" --version) is too old, 3.11 is needed; take Raspberry Pi OS bookworm or later"
 
-packages="gcc python3-dev python3-venv libasound2-dev libsystemd-dev pkg-config libopus0"
+packages="gcc python3-dev python3-venv libasound2-dev libsystemd-dev pkg-config libopus0 libspeexdsp1"
 venv_options=
 if [ "$(uname -m)" = aarch64 ] && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then
     # PyPI has no lgpio for this Python; Debian has, and the virtual environment must see it.
@@ -48,13 +48,14 @@ fi
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 for part in pyproject.toml README.md LICENSE agent hardware; do cp -R "$source/$part" "$copy/"; done
-"$home/venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --upgrade "$copy" ||
+"$home/venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --upgrade "$copy[voice]" ||
     fail "pip could not install the program (see above); is the network up, is the disk full?"
 ln -sfn "$home/venv/bin/callpoint" /usr/local/bin/callpoint
 
 say "config in $etc"
 install -d -m 750 -o root -g callpoint "$etc"
 install -d -m 700 -o root -g root "$etc/credentials"
+install -d -m 750 -o root -g callpoint "$etc/profiles.d"
 first=no
 if [ ! -e "$etc/callpoint.toml" ]; then
     first=yes

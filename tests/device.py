@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.app import App
 from agent.calls.commands import parse_command
+from agent.header import Header
 from agent.settings.load import parse_config
 
 PATIENCE_S = 20.0  # a guard against hanging, far above anything that is awaited here
@@ -130,10 +131,10 @@ def config_of(url: str, folder: Path, login: str = "door", **tables: Any) -> dic
 
 
 @contextlib.asynccontextmanager
-async def device(config: dict[str, Any], folder: Path) -> AsyncIterator[Device]:
-    """Run a device until the end of the block; it must then stop by itself, cleanly."""
+async def device(config: dict[str, Any], folder: Path, header: Header | None = None) -> AsyncIterator[Device]:
+    """Run a device until the end of the block; it must then stop by itself, cleanly. `header`: opened before it."""
     recorder = Device()
-    recorder.app = App(parse_config(config, folder))
+    recorder.app = App(parse_config(config, folder), header)
     recorder.app.publishers.append(recorder)
     running = asyncio.create_task(recorder.app.run(), name=f"device {config['device']['id']}")
     try:

@@ -8,7 +8,8 @@ ALSA device names inside (they exist only where `pulse.env` is set):
     mic       what the daemon captures           micfeed   play here = speak into the microphone
     speaker   where the daemon plays             spkmon    record here = hear the speaker
 
-For ALSA in the test's own process use `with pulse.in_this_process():`. Everything is 48 kHz mono.
+For ALSA in the test's own process use `with pulse.in_this_process():`. Everything is 48 kHz mono, or stereo with
+`PulseHost(tmp_path, channels=2)`.
 Runs as root and as any user; needs `pulseaudio` and ALSA's pulse plugin (Debian: libasound2-plugins).
 """
 
@@ -30,12 +31,14 @@ EXIT_IDLE_S = 300
 # norewinds: an idle null sink otherwise falls back to two seconds of latency; the first read would take as long, and
 # the first words of a call would be lost.
 DEFAULT_PA = """\
-load-module module-null-sink sink_name=spk rate=48000 channels=1 channel_map=mono norewinds=1
-load-module module-null-sink sink_name=micfeed rate=48000 channels=1 channel_map=mono norewinds=1
+load-module module-null-sink sink_name=spk rate=48000 {channels} norewinds=1
+load-module module-null-sink sink_name=micfeed rate=48000 {channels} norewinds=1
 set-default-sink spk
 set-default-source micfeed.monitor
 load-module module-native-protocol-unix socket={socket} auth-anonymous=1
 """
+
+CHANNELS = {1: "channels=1 channel_map=mono", 2: "channels=2 channel_map=front-left,front-right"}
 
 ALSA_CONF = """\
 </usr/share/alsa/alsa.conf>
@@ -63,8 +66,9 @@ class PulseHost:
     micfeed = "micfeed"
     spkmon = "spkmon"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, channels: int = 1) -> None:
         self.folder = folder
+        self._channels = channels
         self.alsa_conf = folder / "asound.conf"
         self._socket = folder / "native"
         self._process: subprocess.Popen[bytes] | None = None
@@ -91,7 +95,7 @@ class PulseHost:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         script = self.folder / "default.pa"
-        script.write_text(DEFAULT_PA.format(socket=self._socket))
+        script.write_text(DEFAULT_PA.format(socket=self._socket, channels=CHANNELS[self._channels]))
         self.alsa_conf.write_text(ALSA_CONF.format(socket=self._socket))
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             (self.folder / "notify").unlink(missing_ok=True)

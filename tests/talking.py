@@ -17,7 +17,6 @@ import pytest
 from agent.lab import voice
 from agent.lab.far_end import FarEnd
 from agent.lab.gateway import LabGateway
-from agent.lab.media_end import MediaEnd
 from agent.lab.routes import style_of
 from agent.lab.voice import RATE_HZ, Samples
 from agent.lab.wire import TELNYX, VERTO, Dialect
@@ -131,19 +130,6 @@ async def talking(dialect: Dialect, folder: Path, *, trickle: bool = True, **tab
             if door.app.switchboard.present is not None:
                 await door.command("hangup")
                 assert (await door.ended())["reason"] == "local_hangup"
-
-
-async def vanish(media: MediaEnd) -> None:
-    """The far end's path dies without a word, as behind a router that has forgotten it."""
-    for link in media._links:
-        await link._peer.getSenders()[0].transport.transport._connection.close()
-
-
-def grow_deaf(media: MediaEnd) -> None:
-    """Nothing arrives at the far end any more, and its voice goes on: consent is not answered."""
-    for link in media._links:
-        for protocol in link._peer.getSenders()[0].transport.transport._connection._protocols:
-            protocol.datagram_received = lambda data, addr: None
 
 
 def running_tasks() -> Counter[str]:

@@ -17,10 +17,19 @@ FLOORS = [
     {"agent.settings", "hardware"},
     {"agent.calls"},
     {"agent.media", "agent.rtc"},
-    {"agent.service", "agent.gateway", "agent.mqtt", "agent.tokens", "agent.reports", "agent.network"},
+    {
+        "agent.tune",
+        "agent.doctor",
+        "agent.service",
+        "agent.gateway",
+        "agent.mqtt",
+        "agent.tokens",
+        "agent.reports",
+        "agent.network",
+    },
     {"agent.conversation"},
     {"agent.switchboard"},
-    {"agent.publishers", "agent.line_token", "agent.witnesses", "agent.wiring"},
+    {"agent.header", "agent.volumes", "agent.publishers", "agent.line_token", "agent.witnesses", "agent.wiring"},
     {"agent.app"},
     {"agent.lab"},
     {"agent.cli"},
@@ -30,6 +39,8 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 # Not forbidden by its floor, but by what the room is for.
 FORBIDDEN = {
     "agent.media": {"asyncio", "aiortc", "av", "agent.settings", "agent.calls", "pydantic"},
+    # Measures beside the daemon, in a process of its own.
+    "agent.tune": {"asyncio", "aiortc", "av", "agent.settings", "pydantic"},
     "agent.calls": {"asyncio", "agent.settings", "hardware"},
     "agent.settings": {"asyncio", "hardware", "aiortc"},
     "hardware": {"agent", "asyncio", "aiortc", "pydantic"},
@@ -38,6 +49,7 @@ FORBIDDEN = {
 }
 ALLOWED_IN = {
     "agent/media/control.py": {"asyncio"},  # the control process's side of the media process
+    "agent/media/prompt_files.py": {"av"},  # the same: what the media process plays is converted ahead
 }
 
 

@@ -67,8 +67,43 @@ async def test_a_report_reaches_telnyx_without_what_is_the_owners_affair(gateway
     assert summary["durationSeconds"] > 1
     assert len(upload.body["stats"]) >= 2
     assert upload.body["stats"][-1]["audio"]["inbound"]["packetsReceived"] > 50
+    (leg,) = gateway.legs
+    names = ("telnyxSessionId", "telnyxLegId", "telnyxCallControlId")
+    ids = ("telnyx_session_id", "telnyx_leg_id", "telnyx_call_control_id")
+    assert [summary[name] for name in names] == [leg.ids[name] for name in ids]
+    path = {"candidateType": "host", "protocol": "udp"}
+    assert upload.body["stats"][-1]["ice"] == {"local": path, "remote": path}
     for secret in (PASSWORD, SECRET_HEADER, SECRET_VARIABLE):
         assert secret not in json.dumps([upload.body, upload.headers])
+
+
+async def test_what_there_is_is_reported_when_the_socket_is_lost_and_the_rest_at_the_end(
+    gateway: LabGateway, tmp_path: Path
+) -> None:
+    config = config_of(gateway.url, tmp_path, lines=lines_at(gateway, callReports=True))
+    async with device(config, tmp_path) as door:
+        await door.line_ready()
+        await door.command("call", target="reception")
+        await door.call_state("active")
+        await door.seconds(2)
+        gateway.abort("door")
+        async with asyncio.timeout(PATIENCE_S):
+            lost = (await gateway.wait_upload()).body
+        await door.line_ready()
+        await door.seconds(1)
+        await door.command("hangup")
+        await door.ended()
+        async with asyncio.timeout(PATIENCE_S):
+            rest = (await gateway.wait_upload(2)).body
+    assert (lost["segment"], lost["flushReason"]) == (0, {"type": "socket-close", "socketClose": {}})
+    assert lost["summary"]["state"] == "active"
+    assert (rest["segment"], rest["summary"]["state"]) == (1, "destroy")
+    assert "flushReason" not in rest
+    seconds = [second["intervalStartUtc"] for part in (lost, rest) for second in part["stats"]]
+    assert seconds == sorted(set(seconds))
+    assert len(lost["stats"]) >= 2
+    assert rest["stats"][0]["intervalStartUtc"] == lost["stats"][-1]["intervalEndUtc"]
+    assert lost["summary"]["telnyxSessionId"] == rest["summary"]["telnyxSessionId"]
 
 
 async def test_nothing_is_reported_unasked(gateway: LabGateway, tmp_path: Path) -> None:
@@ -94,6 +129,9 @@ async def test_a_timeline_is_a_file_of_lines_in_the_state_folder(gateway: LabGat
     states = [line["state"] for line in lines if line["event"] == "state"]
     assert states == ["new", "requesting", "trying", "ringing", "active", "ended"]
     assert lines[-1]["reason"] == "local_hangup"
+    assert {"event": "path", "local": "host", "remote": "host", "protocol": "udp"} in [
+        {name: value for name, value in line.items() if name != "ms"} for line in lines
+    ]
     stats = [line for line in lines if line["event"] == "stats"]
     assert len(stats) >= 2
     assert stats[-1]["packets_received"] > 50

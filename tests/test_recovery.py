@@ -19,13 +19,11 @@ from tests.talking import (
     DIALECTS,
     Talk,
     config_for,
-    grow_deaf,
     longest_gap_s,
     loud_seconds,
     running_tasks,
     talker,
     talking,
-    vanish,
 )
 
 pytestmark = pytest.mark.interop
@@ -45,9 +43,9 @@ async def test_a_path_that_dies_is_made_anew_within_seconds(
 ) -> None:
     async with talking(dialect, tmp_path, trickle=trickle) as talk:
         if fault == "vanished":
-            await vanish(talk.far_end)
+            await talk.far_end.vanish()
         else:
-            grow_deaf(talk.far_end)
+            talk.far_end.grow_deaf()
         await talk.door.event("warning", code=int(Code.ICE_CONNECTIVITY_LOST))
         request = await talk.updated()
         assert (request["params"].get("trickle") is True) == trickle
@@ -96,7 +94,7 @@ async def test_an_update_that_the_gateway_does_not_take_is_tried_again(
             faults.error_codes["modify.updateMedia"] = -32002
         else:
             faults.update_without_sdp = True
-        await vanish(talk.far_end)
+        await talk.far_end.vanish()
         await talk.door.event("warning", 2, code=int(Code.ICE_RESTART_FAILED))
         assert talk.door.call_states()[-1] == "active"
         faults.error_codes.clear()
@@ -142,7 +140,7 @@ async def test_a_path_lost_for_good_while_the_line_was_away_is_offered_anew(
         monkeypatch.setattr(present._renewal, "lost", note)
         talk.gateway.faults.refuse_connections = True
         talk.gateway.abort()
-        await vanish(talk.far_end)
+        await talk.far_end.vanish()
         async with asyncio.timeout(PATIENCE_S):
             await lost.wait()
         talk.gateway.faults.refuse_connections = False
@@ -156,7 +154,7 @@ async def test_a_path_lost_for_good_while_the_line_was_away_is_offered_anew(
 async def test_an_attach_while_our_own_offer_is_under_way(ends: str, tmp_path: Path) -> None:
     async with talking(TELNYX, tmp_path) as talk:
         talk.gateway.faults.silent_methods = {"modify.updateMedia"}
-        await vanish(talk.far_end)
+        await talk.far_end.vanish()
         await talk.updated()
         await talk.gateway.attach(talk.gateway.legs[0])
         async with asyncio.timeout(PATIENCE_S):
@@ -188,7 +186,7 @@ async def test_a_hang_up_while_a_path_is_being_made_leaves_nothing_behind(at: st
             async with asyncio.timeout(PATIENCE_S):
                 await talk.gateway.wait_received("attach")
         else:
-            await vanish(talk.far_end)
+            await talk.far_end.vanish()
             await talk.updated()
         if at == "lost again":
             talk.gateway.abort()

@@ -341,7 +341,7 @@ async def test_on_hold_neither_end_hears_the_other_and_afterwards_both_do(dialec
         assert await door.command("hold") == {"held": True}
         assert gateway.frames.received("modify")[-1]["params"]["action"] == "hold"
         await door.call_state("held")
-        assert board.lamp_pattern("status") is LampPattern.SLOW_BLINK
+        assert board.lamp_pattern("status") is LampPattern.LONG_SHORT
         await door.seconds(1)  # what was under way is heard
         silent_from, received = far_end.heard.samples.size, door.figures[-1]["packets_received"]
         await door.seconds(2)

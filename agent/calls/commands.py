@@ -16,6 +16,8 @@ MAX_PAYLOAD_BYTES = 16 * 1024  # a command is a few hundred bytes; more is a mis
 MAX_MESSAGE_CHARS = 1000  # gateways pass messages on as SIP MESSAGE, at most 1300 bytes with its headers (RFC 3428 8)
 MAX_ADDRESS_CHARS = 256  # a sip: URI with everything has half of that
 MAX_TRANSACTION_CHARS = 128  # three uuids; it is echoed as it is, so it must be bounded
+MAX_PERCENT_DIGITS = 4  # enough to see that it is too large
+Percent = Annotated[int, Field(ge=0, le=100)]
 # FreeSWITCH takes what follows a blank for a dialplan and its context: one printable word, as `destinationNumber`.
 _ADDRESS = r"^[!-~]+$"
 
@@ -91,6 +93,43 @@ class TransferCommand(_Command):
     destination: Annotated[str, Field(pattern=_ADDRESS, max_length=MAX_ADDRESS_CHARS)]
 
 
+class PlayCommand(_Command):
+    """Play a prompt of the config: in the speaker, to the far end of the present call, or to both."""
+
+    verb: Literal["play"] = "play"
+    prompt: str = Field(min_length=1)  # its name: paths come from the config only
+    to: Literal["speaker", "far_end", "both"] = "speaker"
+    loop: bool = False
+
+
+class RelayCommand(_Command):
+    """Make a relay of the config active for a moment: open the door. The only one needs no name."""
+
+    verb: Literal["relay"] = "relay"
+    relay: str | None = Field(default=None, min_length=1)
+    pulse_s: float | None = Field(default=None, gt=0)  # at most the config's `max_pulse_s`
+
+
+class VolumeCommand(_Command):
+    """Set the speaker's volume, the microphone's gain, or both, in percent. Without either: tell them."""
+
+    verb: Literal["volume"] = "volume"
+    speaker: Percent | None = None
+    microphone: Percent | None = None
+
+
+class SelfTestCommand(_Command):
+    """Play a few soft tones, and say whether the microphone hears them."""
+
+    verb: Literal["self_test"] = "self_test"
+
+
+class StopCommand(_Command):
+    """End the prompt that plays."""
+
+    verb: Literal["stop"] = "stop"
+
+
 Command = (
     CallCommand
     | HangupCommand
@@ -100,6 +139,11 @@ Command = (
     | HoldCommand
     | MessageCommand
     | TransferCommand
+    | PlayCommand
+    | SelfTestCommand
+    | StopCommand
+    | VolumeCommand
+    | RelayCommand
 )
 
 _MODELS: dict[str, type[Command]] = {
@@ -111,10 +155,22 @@ _MODELS: dict[str, type[Command]] = {
     "hold": HoldCommand,
     "message": MessageCommand,
     "transfer": TransferCommand,
+    "play": PlayCommand,
+    "self_test": SelfTestCommand,
+    "stop": StopCommand,
+    "volume": VolumeCommand,
+    "relay": RelayCommand,
 }
 VERBS = tuple(_MODELS)
 # A payload that is just a word (or, for a message, just text) means this field.
-_BARE_FIELD = {"call": "target", "dtmf": "digits", "message": "text", "transfer": "destination"}
+_BARE_FIELD = {
+    "call": "target",
+    "dtmf": "digits",
+    "message": "text",
+    "transfer": "destination",
+    "play": "prompt",
+    "relay": "relay",
+}
 _SWITCH_FIELD = {"mute": "muted", "hold": "held"}  # "on" and "off" mean this field
 _EXPECTED = {
     "transaction": f"text of at most {MAX_TRANSACTION_CHARS} characters",
@@ -127,6 +183,13 @@ _EXPECTED = {
     "text": f"text of 1 to {MAX_MESSAGE_CHARS} characters",
     "to": "text such as +12345678900, or nothing for the far end of the call",
     "destination": "text such as +12345678900",
+    "prompt": "the name of a prompt in the config",
+    "play.to": '"speaker", "far_end" or "both"',
+    "loop": "true or false",
+    "speaker": "a whole number from 0 to 100, in percent",
+    "microphone": "a whole number from 0 to 100, in percent",
+    "relay": "the name of a relay in the config",
+    "pulse_s": "a number above 0",
     "muted": "true or false",
     "held": "true or false",
 }
@@ -135,8 +198,8 @@ _EXPECTED = {
 def parse_command(verb: str, payload: bytes | str | Mapping[str, Any]) -> Command:
     """The command that `verb` and its payload name.
 
-    The payload is a JSON object, nothing, or for all but `hangup` and `answer` the bare value ("reception", "12#",
-    "on"). Raises `CommandError`.
+    The payload is a JSON object, nothing, or for all but `hangup`, `answer`, `self_test` and `stop` the bare value
+    ("reception", "12#", "on"). Raises `CommandError`.
     """
     model = _MODELS.get(verb)
     if model is None:
@@ -171,6 +234,8 @@ def _fields_of_text(verb: str, payload: bytes | str) -> dict[str, Any]:
         return dict(fields)
     if verb in _SWITCH_FIELD and text.lower() in {"on", "true", "off", "false"}:
         return {_SWITCH_FIELD[verb]: text.lower() in {"on", "true"}}
+    if verb == "volume" and text.isdecimal():
+        return {"speaker": int(text[:MAX_PERCENT_DIGITS])}
     if verb in _BARE_FIELD and not text.startswith("["):
         quoted = len(text) >= 2 and text[0] == text[-1] == '"'
         return {_BARE_FIELD[verb]: text[1:-1] if quoted else text}
@@ -186,5 +251,6 @@ def _first_sentence(error: ValidationError, model: type[_Command]) -> str:
         return f"{field}: unknown field, expected one of {', '.join(sorted(names))}"
     # Both spellings of an aliased field are accepted; the table knows it by the one on the wire.
     known = model.model_fields.get(field)
-    expected = _EXPECTED[(known.alias if known else None) or field]
+    alias = (known.alias if known else None) or field
+    expected = _EXPECTED.get(f"{model.model_fields['verb'].default}.{alias}") or _EXPECTED[alias]
     return f"{field}: missing, expected {expected}" if problem["type"] == "missing" else f"{field}: expected {expected}"

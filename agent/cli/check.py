@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.config_file import DEFAULT_CONFIG, read_config
+from agent.cli.config_file import config_argument, read_config
 from agent.settings.show import masked, notes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), default=DEFAULT_CONFIG)
+@config_argument
 @click.option("--show", is_flag=True, help="Also print the effective config, secrets masked.")
 @click.option("--no-secrets", is_flag=True, help="Do not read secrets: check a config away from its device.")
 def check(file: Path, *, show: bool, no_secrets: bool) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +15,20 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = Path("/etc/callpoint/callpoint.toml")  # where `make install` puts it
 EXIT_CONFIG = 78  # sysexits.h EX_CONFIG: systemd's RestartPreventExitStatus= knows it
+
+
+def config_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """Which config: `FILE` or `--config FILE`, whichever comes to mind; the command gets it as `file`."""
+
+    @click.argument("argument", metavar="[FILE]", type=click.Path(path_type=Path), required=False)
+    @click.option("--config", "option", metavar="FILE", type=click.Path(path_type=Path), help="The same as FILE.")
+    @functools.wraps(command)
+    def with_file(argument: Path | None, option: Path | None, **others: Any) -> None:
+        if argument is not None and option is not None:
+            raise click.UsageError(f"two configs: {argument}, and --config {option}. Name one of them.")
+        command(file=argument or option or DEFAULT_CONFIG, **others)
+
+    return with_file
 
 
 def read_config(path: Path, *, resolve_secrets: bool = True) -> Config:

@@ -19,9 +19,16 @@ COMMANDS = {
     "hold": "Put the running daemon's call on hold, or take it back.",
     "dtmf": "Send digits in the running daemon's call.",
     "message": "Send a text to the far end of the running daemon's call.",
+    "play": "Play one of the running daemon's prompts.",
+    "relay": "Open the door by one of the running daemon's relays.",
+    "volume": "Set the running daemon's volume, or show it.",
     "transfer": "Hand the running daemon's call over to somebody else.",
     "status": "Show what the running daemon is doing.",
     "events": "Show what happens at the running daemon, as it happens.",
+    "self-test": "Have the running daemon test its speaker and microphone.",
+    "tune": "Measure this device's sound card and room, and write a profile.",
+    "devices": "Show sound cards, their controls and pins, and what uses them.",
+    "doctor": "Check this device and say what is wrong and how to mend it.",
     "lab": "Try everything here, without an account or a Pi.",
 }
 
@@ -35,7 +42,8 @@ class LazyCommands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"agent.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(f"agent.cli.{name}"), name)
         if not isinstance(command, click.Command):
             raise TypeError(f"agent.cli.{cmd_name} has no command")
         return command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,28 @@ def describe(state: dict[str, Any]) -> str:
         rows.append((f"line {name}", f"{line['state']}{': ' + line['detail'] if line['detail'] else ''}"))
     if broker := state["broker"]:
         rows.append(("broker", f"{broker['state']}: {broker['detail']}"))
-    rows.append(("microphone", ("open, muted" if state["muted"] else "open") if state["microphone_open"] else "closed"))
+    microphone = ("open, muted" if state["muted"] else "open") if state["microphone_open"] else "closed"
+    rows.append(("microphone", "closed by the privacy switch" if state["privacy"] else microphone))
+    if state["stuck_buttons"]:
+        rows.append(("stuck", f"buttons that do not let go: {', '.join(state['stuck_buttons'])}"))
     if state["audio_problem"]:
         rows.append(("audio problem", state["audio_problem"]))
+    if test := state["self_test"]:
+        part = f" ({test['part']})" if test["part"] else ""
+        rows.append(("self-test", f"{test['result']}{part}{_age(test['at'])}"))
     for warning in state["warnings"]:
-        about = "" if warning["call_id"] else f"line {warning['line']}: "
+        about = "" if warning["call_id"] or not warning["line"] else f"line {warning['line']}: "
         rows.append(("warning", f"{about}{warning['text']} ({warning['code']} {warning['name']})"))
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+
+
+def _age(at: str | None) -> str:
+    """How long ago, by the wall clock; empty where that was not set."""
+    if at is None:
+        return ""
+    minutes = (datetime.now().astimezone() - datetime.fromisoformat(at)).total_seconds() / 60
+    return f", {minutes:.0f} min ago" if minutes < 120 else f", {minutes / 60:.0f} h ago"
 
 
 def _quality_rows(quality: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -27,8 +27,8 @@ from agent.conversation.figures import quality_sample
 from agent.conversation.media import CallMedia
 from agent.conversation.renewal import PATH_CODES, PathRenewal
 from agent.conversation.signalling import Signalling
+from agent.conversation.sounds import CallSounds
 from agent.conversation.steps import StepFailed, Steps
-from agent.conversation.tones import tone_of
 from agent.gateway.errors import LineDown
 from agent.gateway.events import (
     CallsGone,
@@ -94,6 +94,7 @@ class Conversation:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._media = CallMedia(dial, media, self._events.put_nowait, muted=muted, prefetch=prefetch)
         self._steps = Steps(self._events.put_nowait)
+        self.sounds = CallSounds(call, dial, self._media, self._steps)
         self.signalling = Signalling(call, line, dial, self._steps)
         self._hung_up = False
         self._deadlines = Deadlines(call)
@@ -151,6 +152,7 @@ class Conversation:
         for digit in digits:
             if self.ending:
                 raise LineDown("the call ended before all digits were sent")
+            await self.sounds.press(digit)
             await self.signalling.send_digit(digit)
 
     async def hold(self, *, held: bool) -> bool:
@@ -253,14 +255,10 @@ class Conversation:
             case CallsGone():
                 self._end(EndReason.GATEWAY_LOST, "after the reconnect the gateway did not know the call any more")
             case LineChanged(state=state, detail=detail):
-                self._line_changed(state, detail)
-
-    def _line_changed(self, state: LineState, detail: str) -> None:
-        self.signalling.line_changed(state, detail)
-        if state is LineState.READY:
-            self._deadlines.online(self._loop.time())
-        elif self.signalling.invited:
-            self._deadlines.offline(self._loop.time())
+                ready, now_s = state is LineState.READY, self._loop.time()
+                self.signalling.line_changed(state, detail)
+                self._deadlines.line_changed(now_s, ready=ready, invited=self.signalling.invited)
+                self._observer.noted(self, event)
 
     def _take_path(self, event: PeerEvent) -> None:
         now_s = self._loop.time()
@@ -271,6 +269,7 @@ class Conversation:
                 logger.info("audio path: %s", pair, extra={"call": self.call.id})
                 self._deadlines.connected(now_s)
                 self._path_works("there is a new network path")
+                self._observer.noted(self, event)
                 self._steps.start(self._media.connect(handover), "connect media")
             case Disturbed(text=text):
                 self._warn(Code.ICE_CONNECTIVITY_LOST, text)
@@ -385,8 +384,7 @@ class Conversation:
         changed = self.call.advance(state, self._loop.time())
         if changed:
             logger.info("call %s: %s", self.call.id, state.value, extra={"call": self.call.id})
-            tone = tone_of(self.call, self.dial, early=self._early)
-            self._steps.start(self._media.play_tone(tone), "tone")
+            self.sounds.advanced(early=self._early)
             self._observer.changed(self)
         return changed
 

@@ -72,6 +72,13 @@ class Deadlines:
         """The line is ready."""
         self._offline_s, self._online_s = None, now_s
 
+    def line_changed(self, now_s: float, *, ready: bool, invited: bool) -> None:
+        """The line's state is another; without it only a call that the gateway knows of has something to lose."""
+        if ready:
+            self.online(now_s)
+        elif invited:
+            self.offline(now_s)
+
     def nearest(self) -> tuple[float, EndReason, str]:
         """When the call ends if nothing happens, why, and a sentence for a person. RuntimeError after its end."""
         due = self._call.deadline()

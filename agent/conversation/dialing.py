@@ -5,7 +5,7 @@ Pure: what comes out is a `DialSettings`, everything a `Conversation` needs to k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +17,14 @@ from agent.calls.incoming import Decision, decide
 from agent.gateway.dialog import DEFAULT_REMOTE_NAME, DialogParams
 from agent.gateway.events import Header, IncomingCall
 from agent.media.messages import AudioSetup, OpusSetup, RtpSetup, SrtpKeys, TransportSetup
+from agent.media.rtcp import FEEDBACK_MINIMUM_S, MINIMUM_S
 from agent.rtc.events import Handover, PeerSettings
 from agent.settings.call_options import CallOptions
 from agent.settings.line import LineConfig
 from agent.settings.load import parse_call_options
 from agent.settings.model import Config, TargetConfig
 from agent.settings.problems import ConfigErrors
+from hardware.devices import VIRTUAL_PREFIX, WAV_PREFIX
 from hardware.profile import Profile
 
 # Options that a gateway has no use for, because they name devices here or hold credentials, and those that have a
@@ -34,6 +36,7 @@ _NOT_ON_THE_WIRE = frozenset(
         "micLabel", "speakerId", "id", "clientState", "userVariables",
     }
 )  # fmt: skip
+_NO_MICROPHONE = (WAV_PREFIX, VIRTUAL_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,18 @@ class DialSettings:
     peer: PeerSettings
     audio: AudioSetup
     opus: OpusSetup
-    jitter_target_ms: int
+    jitter_min_ms: int
+    jitter_max_ms: int
     ring_s: float
     muted: bool
     prefetch: bool = False  # use what was gathered ahead
     ringtone: bool = False
     ringback: bool = False
+    cues: bool = False  # sounds at the answer and at the end
+    connecting_prompt: str | None = None  # paths of WAV files
+    announcement: str | None = None
+    failed_prompt: str | None = None
+    ended_prompt: str | None = None
     told_of_ringing: bool = True  # whether the gateway says when the far end rings
     dtmf_by_rtp: bool = False
     retry_bucket: str | None = None
@@ -64,23 +73,32 @@ class DialSettings:
         ceiling_bps = handover.max_bitrate_bps or self.opus.bitrate_bps
         return TransportSetup(
             remote=handover.remote,
+            sources=handover.sources,
             keys=SrtpKeys(handover.srtp_profile, handover.tx_key, handover.rx_key),
             rtp=RtpSetup(
                 ssrc=handover.ssrc,
                 payload_type=handover.payload_type,
                 remote_payload_type=handover.remote_payload_type,
                 cname=handover.cname,
-                jitter_target_ms=self.jitter_target_ms,
+                jitter_min_ms=self.jitter_min_ms,
+                jitter_max_ms=self.jitter_max_ms,
                 codec=handover.codec,
+                other_codecs=handover.other_codecs,
                 dtmf_payload_type=handover.dtmf_payload_type,
                 remote_dtmf_payload_type=handover.remote_dtmf_payload_type,
                 receive_only=not handover.sends,
+                rtcp_minimum_s=FEEDBACK_MINIMUM_S if handover.feedback else MINIMUM_S,
             ),
             opus=replace(
                 self.opus,
                 bitrate_bps=min(self.opus.bitrate_bps, ceiling_bps),
                 fec=handover.fec,
                 ptime_ms=handover.ptime_ms,
+                max_ptime_ms=min(self.opus.max_ptime_ms, handover.max_ptime_ms or self.opus.max_ptime_ms),
+                dtx=self.opus.dtx if handover.dtx is None else handover.dtx,
+                cbr=handover.cbr,
+                channels=2 if handover.stereo else 1,
+                max_playback_rate_hz=handover.max_playback_rate_hz or self.opus.max_playback_rate_hz,
             ),
         )
 
@@ -88,7 +106,7 @@ class DialSettings:
 class Dialling:
     """Makes `DialSettings` of targets, commands and incoming calls, for one config and one sound profile."""
 
-    def __init__(self, config: Config, profile: Profile) -> None:
+    def __init__(self, config: Config, profile: Callable[[], Profile]) -> None:
         self.config = config
         self._profile = profile
 
@@ -136,6 +154,26 @@ class Dialling:
         dials += [self._settings(self.config.call_defaults, line) for line in self.config.lines]
         return (dial.peer for dial in dials if dial.prefetch)
 
+    def prompt(self, name: str) -> str:
+        """The path of a prompt of the config. Raises `CommandError` naming those there are."""
+        by_name = self.config.prompts.by_name
+        if name not in by_name:
+            known = ", ".join(by_name) or "none is configured"
+            raise CommandError(f"command/play: unknown prompt {name!r}; prompts: {known}")
+        return by_name[name]
+
+    def prompt_files(self) -> Iterator[tuple[str, str]]:
+        """Every WAV file that may be played, after its place in the config."""
+        for name, path in self.config.prompts.by_name.items():
+            yield f"prompts.{'files.' * (name in self.config.prompts.files)}{name}", path
+        for name, target in self.config.targets.items():
+            if target.announcement:
+                yield f"targets.{name}.announcement", target.announcement
+
+    def idle_audio(self) -> AudioSetup:
+        """The sound devices of a call with the defaults of the config."""
+        return self._audio_setup(self.config.call_defaults)
+
     def decide(self, incoming: IncomingCall, *, busy: bool) -> Decision:
         """What becomes of an incoming call, as the config says."""
         return decide(self.config.incoming, incoming.caller_number, busy=busy)
@@ -165,6 +203,7 @@ class Dialling:
             raise CommandError("command/call: {}: {}".format(*conflict))
         audio, line = self.config.audio, self.config.lines[line_name]
         setup = self._audio_setup(options)
+        prompts, named = self.config.prompts, self.config.targets.get(target)
         return DialSettings(
             line=line_name,
             target=target,
@@ -173,12 +212,18 @@ class Dialling:
             peer=_peer_settings(options, line, ptime_ms=audio.opus.ptime_ms, fec=audio.opus.fec),
             audio=setup,
             opus=OpusSetup(**audio.opus.model_dump()),
-            jitter_target_ms=audio.jitter_target_ms,
+            jitter_min_ms=audio.jitter_min_ms,
+            jitter_max_ms=audio.jitter_max_ms,
             ring_s=options.timeoutSecs or DEFAULT_RING_S,
             muted=options.mutedMicOnStart,
             prefetch=options.prefetchIceCandidates,
             ringtone=self.config.incoming.ringtone,
             ringback=True,
+            cues=audio.cues,
+            connecting_prompt=prompts.connecting,
+            announcement=(named.announcement if named else None) or prompts.announcement,
+            failed_prompt=prompts.failed,
+            ended_prompt=prompts.ended,
             told_of_ringing=line.dialect == "telnyx",
             dtmf_by_rtp=line.dtmf == "rfc4733",
             retry_bucket=options.retryBucketId,
@@ -188,7 +233,7 @@ class Dialling:
 
     def _audio_setup(self, options: CallOptions) -> AudioSetup:
         """The profile's numbers, where the config does not say otherwise. Its frames are of its own rate."""
-        audio, profile = self.config.audio, self._profile
+        audio, profile = self.config.audio, self._profile()
         rate_hz = options.rate_hz or audio.rate_hz or profile.rate_hz
         period_frames = profile.period_frames * rate_hz // profile.rate_hz
         fill_frames = profile.fill_frames * rate_hz // profile.rate_hz
@@ -196,9 +241,14 @@ class Dialling:
             period_frames = rate_hz * audio.period_ms // 1000
         if audio.fill_ms:
             fill_frames = rate_hz * audio.fill_ms // 1000
+        capture = "" if options.receive_only else options.capture or audio.capture or profile.capture
+        playback = options.playback or audio.playback or profile.playback
+        of_profile = (capture, playback) == (profile.capture, profile.playback)
+        # The sound of a file needs no cleaning, unless the config says so.
+        cleaned = not capture.startswith(_NO_MICROPHONE)
         return AudioSetup(
-            capture="" if options.receive_only else options.capture or audio.capture or profile.capture,
-            playback=options.playback or audio.playback or profile.playback,
+            capture=capture,
+            playback=playback,
             rate_hz=rate_hz,
             period_frames=period_frames,
             periods=audio.periods or profile.periods,
@@ -208,7 +258,33 @@ class Dialling:
             detect_dtmf=audio.detect_dtmf,
             channels=2 if options.stereo else 1,
             tone_plan=audio.tones,
+            tone_volume_db=audio.tone_volume_db,
+            echo_canceller=_wanted(
+                options.echo_cancellation,
+                audio.echo_canceller,
+                profile.echo_canceller if cleaned else "off",
+                default="cascade",
+            ),
+            noise_suppression=_wanted(
+                options.noise_suppression,
+                audio.noise_suppression,
+                profile.noise_suppression if cleaned else "off",
+                default="moderate",
+            ),
+            gain_control=next(
+                (wish for wish in (options.gain_control, audio.gain_control) if wish is not None),
+                profile.gain_control and cleaned,
+            ),
+            one_clock=profile.one_clock if of_profile else capture == playback,
         )
+
+
+def _wanted(asked: bool | None, configured: str, of_profile: str, *, default: str) -> str:
+    """A stage of the microphone's way: the call's wish over the config's over the profile's."""
+    if asked is False:
+        return "off"
+    stage = of_profile if configured == "auto" else configured
+    return default if asked and stage == "off" else stage
 
 
 def _peer_settings(options: CallOptions, line: LineConfig, *, ptime_ms: int, fec: bool) -> PeerSettings:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.calls.reasons import EndReason
 from agent.conversation.steps import StepFailed
-from agent.gateway.events import LineEvent
+from agent.gateway.events import LineChanged, LineEvent
 from agent.media.messages import MediaEvent
-from agent.rtc.peer import PeerEvent
+from agent.rtc.peer import Connected, PeerEvent
 
 if TYPE_CHECKING:
     from agent.calls.codes import Code
@@ -25,6 +25,10 @@ class Observer(Protocol):
 
     def counted(self, conversation: Conversation) -> None:
         """The figures of another second are there."""
+        ...
+
+    def noted(self, conversation: Conversation, event: LineChanged | Connected) -> None:
+        """The state of its line is another, or its audio has a path, or another one."""
         ...
 
     def warned(self, conversation: Conversation, code: Code, text: str, *, cleared: bool = False) -> None:

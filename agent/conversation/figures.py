@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from agent.calls.quality import Sample, level_of_dbfs
@@ -37,8 +36,7 @@ def describe(conversation: Conversation) -> dict[str, Any]:
 def audio_figures(conversation: Conversation) -> dict[str, Any]:
     """The call's packets and levels, rounded for people."""
     return {
-        name: round(value, 1) if isinstance(value, float) else value
-        for name, value in asdict(conversation.stats).items()
+        name: round(value, 1) if isinstance(value, float) else value for name, value in vars(conversation.stats).items()
     }
 
 

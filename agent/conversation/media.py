@@ -14,11 +14,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.media.messages import Datagram, MediaDied, MediaReady, MediaStats
+from agent.rtc.events import SourceFound
 from agent.rtc.peer import AudioPeer, Connected, Failed, PeerEvent, RestartFailed
 
 if TYPE_CHECKING:
     from agent.conversation.dialing import DialSettings
     from agent.media.control import MediaProcess
+    from agent.media.prompts import PromptTo
     from agent.rtc.peer import Handover
     from agent.rtc.prefetch import Prefetch
 
@@ -26,9 +28,8 @@ if TYPE_CHECKING:
 class CallMedia:
     """Peer and devices of one call. `on_event` is called in the loop's thread with what the peer tells.
 
-    `audio_open` says whether the sound devices are this call's, `microphone_open`, whether the microphone is among
-    them; `agreed`, whether both descriptions are known; `connected`, whether there is an audio path. Of `prefetch` it
-    takes what was gathered ahead.
+    `audio_open` says whether the sound devices are this call's; `agreed`, whether both descriptions are known;
+    `connected`, whether there is an audio path. Of `prefetch` it takes what was gathered ahead.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class CallMedia:
         self.muted = muted
         self.held = False
         self.audio_open = False
-        self.microphone_open = False
+        self._with_microphone = False
         self.agreed = False
         self.connected = False
         self._dial = dial
@@ -51,7 +52,8 @@ class CallMedia:
         self._on_event = on_event
         self._prefetch = prefetch
         self._tone: str | None = None
-        self._opened = False
+        self._prompt_wishes = 0  # how often another prompt, or none, was asked for
+        self._opened = asyncio.Event()
         self._peer = self._new_peer()  # the one whose socket the media process has, or will have first
         self._newer: AudioPeer | None = None  # is to replace it, and is not connected yet
         self._replaced: list[AudioPeer] = []  # to be closed once the media process has left their sockets
@@ -62,14 +64,19 @@ class CallMedia:
     def claim_devices(self, *, listen_only: bool = False) -> None:
         """The sound devices are this call's from now on, before the first of them is open."""
         self.audio_open = True
-        self.microphone_open = bool(self._dial.audio.capture) and not listen_only
+        self._with_microphone = bool(self._dial.audio.capture) and not listen_only
+
+    @property
+    def microphone_open(self) -> bool:
+        """Whether the microphone is among the devices that are this call's, and nobody keeps it shut."""
+        return self._with_microphone and not self._media.microphone_shut
 
     async def open(self) -> None:
         """Open what was claimed, which takes a while. Raises ValueError for a rate that Opus has not."""
-        setup = self._dial.audio if self.microphone_open else replace(self._dial.audio, capture="")
-        self._opened = False
+        setup = self._dial.audio if self._with_microphone else replace(self._dial.audio, capture="")
+        self._opened.clear()
         await self._media.open_audio(setup, muted=self.muted or self.held)
-        self._opened = True
+        self._opened.set()
         if self.held:
             await self._media.set_deaf(True)
         if self._tone is not None:
@@ -78,8 +85,29 @@ class CallMedia:
     async def play_tone(self, name: str | None) -> None:
         """Have the speaker play a tone of `agent.media.tones` until another, or None, is asked for."""
         changed, self._tone = self._tone != name, name
-        if changed and self._opened:
+        if changed and self._opened.is_set():
             await self._media.play_tone(name)
+
+    async def play_prompt(self, path: str, to: PromptTo, *, loop: bool = False) -> float:
+        """Play a WAV file, once the devices are open. How many seconds it is long; 0 when meanwhile another one, or
+        none, was asked for. Raises `MediaError`."""
+        self._prompt_wishes += 1
+        wish = self._prompt_wishes
+        await self._opened.wait()
+        if self._prompt_wishes != wish:
+            return 0.0
+        return await self._media.play_prompt(path, to, loop=loop)
+
+    async def stop_prompt(self) -> None:
+        """End the prompt that plays or waits."""
+        self._prompt_wishes += 1
+        if self._opened.is_set():
+            await self._media.stop_prompt()
+
+    async def press(self, digit: str) -> None:
+        """The sound of a key in the speaker."""
+        if self._opened.is_set():
+            await self._media.play_key(digit)
 
     async def send_dtmf(self, digits: str) -> None:
         """Send digits as telephone events (RFC 4733). Raises `MediaError` when the far end takes none."""
@@ -179,7 +207,7 @@ class CallMedia:
         if not self.audio_open:
             return None
         stats = await self._media.close_audio()
-        self.audio_open = self.microphone_open = False
+        self.audio_open = self._with_microphone = False
         return stats
 
     async def close_peer(self) -> None:
@@ -200,6 +228,10 @@ class CallMedia:
     def _take_peer(self, peer: AudioPeer, event: PeerEvent) -> None:
         """What the newest peer tells is news, and that the one before it has a path; nothing else is."""
         if peer not in (self._peer, self._newer):
+            return
+        if isinstance(event, SourceFound):
+            if peer is self._peer:
+                self._media.add_source(event.address)
             return
         if isinstance(event, Connected):
             if peer is self._newer:

@@ -7,7 +7,10 @@ when the line is ready; after a reconnect the gateway may offer the call anew it
 from __future__ import annotations
 
 STALL_S = 3.0  # without one packet: three of the SDK's samples
-ATTACH_GRACE_S = 1.5  # after a reconnect a gateway that attaches calls has done so by then
+# After a reconnect a gateway that attaches calls has done so by then, a slow one too. It is long for who waits to hear
+# again, but an offer of ours that crosses the gateway's replaces it over there, and the answer to the one is then taken
+# for the answer to the other.
+ATTACH_GRACE_S = 1.5
 RETRY_S = 3.0  # after an attempt that failed, by how many failed in a row
 MAX_RETRY_S = 15.0
 ATTEMPT_S = 15.0  # one attempt takes no longer: the SDK's cap

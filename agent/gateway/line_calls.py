@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from agent.gateway.connection import Connection
     from agent.gateway.dialect import Dialect
     from agent.gateway.dialog import Dialog, DialogParams
+    from agent.gateway.events import TelnyxIds
     from agent.gateway.jsonrpc import JsonObject
     from agent.gateway.line_settings import LineSettings
     from agent.gateway.session import Session
@@ -73,6 +74,10 @@ class LineCalls:
     def live_calls(self) -> frozenset[str]:
         """The callIDs that this line holds: from `invite` or `IncomingCall` to the BYE of either side."""
         return self._dialogs.live
+
+    def telnyx_ids(self, call_id: str) -> TelnyxIds:
+        """What the gateway calls this call; without names for one that is not live."""
+        return self._dialogs.get(call_id).ids
 
     @property
     def supports_trickle(self) -> bool:

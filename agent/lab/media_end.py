@@ -108,6 +108,16 @@ class MediaEnd(ABC):
         else:
             self._early_candidates.append(parsed)
 
+    async def vanish(self) -> None:
+        """Every path dies without a word, as behind a router that forgot it. A new `offer` or `answer` mends it."""
+        for link in self._links:
+            await link.vanish()
+
+    def grow_deaf(self) -> None:
+        """Nothing arrives any more, not even a consent check, and the voice of this end goes on."""
+        for link in self._links:
+            link.grow_deaf()
+
     async def drop_peer(self) -> None:
         """Stop all media at once; a new `offer` or `answer` brings it back."""
         await self._retire(list(self._links))

@@ -17,7 +17,15 @@ from av import AudioFrame, AudioResampler
 
 from agent.lab.delay_line import FRAME, Samples
 from agent.lab.sdp_style import freeswitch_style, with_media_ids
-from agent.lab.stock_peer import new_peer, rewrite_rtp, send_whole_flights, take_payload_type, watch_rtp
+from agent.lab.stock_peer import (
+    cut_path,
+    deafen,
+    new_peer,
+    rewrite_rtp,
+    send_whole_flights,
+    take_payload_type,
+    watch_rtp,
+)
 from agent.lab.style import FarEndStyle
 from agent.lab.telephone_event import OFFERED, EventFormat, EventWriter, agreed_format, formats_of, with_formats
 from agent.lab.voice import RATE_HZ
@@ -136,6 +144,14 @@ class PeerLink:
             await self._peer.addIceCandidate(candidate)
         else:
             self._early_candidates.append(candidate)
+
+    async def vanish(self) -> None:
+        """The network path dies without a word."""
+        await cut_path(self._peer)
+
+    def grow_deaf(self) -> None:
+        """Nothing arrives any more, and what is said goes on."""
+        deafen(self._peer)
 
     async def close(self) -> None:
         """End it: nothing is sent or heard any more."""

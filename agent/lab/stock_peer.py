@@ -5,6 +5,7 @@ This is the lab's only file that touches private names of aiortc and aioice:
 - `RsaCertificate`: FreeSWITCH's DTLS certificate is RSA, aiortc only makes ECDSA ones;
 - `send_whole_flights`: aiortc sends at most 1500 bytes of a DTLS flight, and a 4096 bit certificate makes it longer;
 - `watch_rtp`, `take_payload_type`, `rewrite_rtp`: aiortc shows neither the RTP packets it receives nor those it sends.
+- `cut_path`, `deafen`: it has no way to fall silent without a good-bye.
 """
 # ruff: noqa: SLF001 - the private names are what this file is for
 
@@ -114,6 +115,17 @@ def _drain(connection: SSL.Connection | None) -> bytes:
         except SSL.Error:
             break
     return flight
+
+
+async def cut_path(peer: RTCPeerConnection) -> None:
+    """Close the sockets of a peer and leave everything else of it as it is: nobody is told, nothing is heard again."""
+    await peer.getSenders()[0].transport.transport._connection.close()  # no public way to end ICE alone
+
+
+def deafen(peer: RTCPeerConnection) -> None:
+    """Let nothing arrive any more, not even STUN, so that consent is not answered; what is sent goes on."""
+    for protocol in peer.getSenders()[0].transport.transport._connection._protocols:
+        protocol.datagram_received = lambda *_: None  # type: ignore[method-assign]  # no hook for this
 
 
 def datagrams_of(flight: bytes) -> list[bytes]:

@@ -12,7 +12,7 @@ _FRAMES_A_BYTE = 6  # 64 kbit/s are 8 bytes a millisecond, which is 48 frames
 
 
 class Encoder(Protocol):
-    """Write `samples` (int16, `frame_bytes` long), call `encode`, read `packet` behind its headroom."""
+    """Write `samples` (int16, interleaved, `frame_bytes` long), call `encode`, read `packet` behind its headroom."""
 
     samples: memoryview
     frame_bytes: int
@@ -23,14 +23,23 @@ class Encoder(Protocol):
         ...
 
     def set_packet_loss(self, percent: int) -> None:
-        """The loss that the far end reports."""
+        """The loss that FEC is made for; nothing where the codec has none."""
+        ...
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        """Nothing where the codec has one only."""
+        ...
+
+    def set_ptime(self, ptime_ms: int) -> None:
+        """The length of the next frames; `samples` and `frame_bytes` are others from now on."""
         ...
 
     def close(self) -> None: ...
 
 
 class Decoder(Protocol):
-    """Every method leaves its result in `samples` (int16) and returns its length in frames of the device's rate."""
+    """Every method leaves its result in `samples` (int16, interleaved) and returns its length in frames of the
+    device's rate."""
 
     samples: memoryview
 
@@ -55,6 +64,7 @@ class Format:
 
     clock_rate_hz: int
     fec: bool
+    bitrate_bps: int | None  # None: as much as is asked for
     packet_frames: Callable[[bytes], int]  # how much audio a packet holds, in 48 kHz frames; 0 when malformed
 
     @property
@@ -68,10 +78,11 @@ def _frames_at_64_kbps(packet: bytes) -> int:
 
 
 FORMATS = {
-    "opus": Format(CLOCK_RATE_HZ, fec=True, packet_frames=packet_frames),
-    "g722": Format(8000, fec=False, packet_frames=_frames_at_64_kbps),  # half its real rate, by RFC 3551 4.5.2
-    "pcmu": Format(8000, fec=False, packet_frames=_frames_at_64_kbps),
-    "pcma": Format(8000, fec=False, packet_frames=_frames_at_64_kbps),
+    "opus": Format(CLOCK_RATE_HZ, fec=True, bitrate_bps=None, packet_frames=packet_frames),
+    # The clock is half of G.722's real rate, by RFC 3551 4.5.2.
+    "g722": Format(8000, fec=False, bitrate_bps=64000, packet_frames=_frames_at_64_kbps),
+    "pcmu": Format(8000, fec=False, bitrate_bps=64000, packet_frames=_frames_at_64_kbps),
+    "pcma": Format(8000, fec=False, bitrate_bps=64000, packet_frames=_frames_at_64_kbps),
 }
 
 

@@ -14,28 +14,33 @@ if TYPE_CHECKING:
     from agent.media.waveform import Waveform
 
 
-def make_encoder(codec: str, opus: OpusSetup, rate_hz: int, headroom: int) -> Encoder:
-    """`codec` is a name of `agent.media.codec.FORMATS`; `opus.ptime_ms` counts for all. Raises CodecError."""
+def make_encoder(codec: str, opus: OpusSetup, rate_hz: int, headroom: int, channels: int = 1) -> Encoder:
+    """`codec` is a name of `agent.media.codec.FORMATS`; `opus.ptime_ms` counts for all. The input has `channels`, of
+    which Opus codes as many as `opus.channels` says, and the others one. Raises CodecError."""
     if codec != "opus":
         from agent.media.waveform import WaveformEncoder  # noqa: PLC0415 - most calls speak Opus
 
-        return WaveformEncoder(_waveform(codec), opus.ptime_ms, rate_hz, headroom)
-    encoder = OpusEncoder(opus.ptime_ms, rate_hz, headroom)
+        return WaveformEncoder(_waveform(codec), opus.ptime_ms, rate_hz, headroom, channels)
+    encoder = OpusEncoder(opus.ptime_ms, rate_hz, headroom, channels)
+    if opus.channels < channels:
+        encoder.set_mono()
     encoder.set_bitrate(opus.bitrate_bps)
     encoder.set_complexity(opus.complexity)
     encoder.set_fec(opus.fec)
     encoder.set_packet_loss(opus.packet_loss_percent)
     encoder.set_dtx(opus.dtx)
+    encoder.set_cbr(opus.cbr)
+    encoder.set_max_playback_rate(opus.max_playback_rate_hz)
     return encoder
 
 
-def make_decoder(codec: str, rate_hz: int) -> Decoder:
-    """A decoder to the device's rate. Raises CodecError."""
+def make_decoder(codec: str, rate_hz: int, channels: int = 1) -> Decoder:
+    """A decoder to the device's rate and channels. Raises CodecError."""
     if codec == "opus":
-        return OpusDecoder(rate_hz)
+        return OpusDecoder(rate_hz, channels)
     from agent.media.waveform import WaveformDecoder  # noqa: PLC0415 - most calls speak Opus
 
-    return WaveformDecoder(_waveform(codec), rate_hz)
+    return WaveformDecoder(_waveform(codec), rate_hz, channels)
 
 
 def _waveform(codec: str) -> Waveform:

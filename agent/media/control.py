@@ -8,15 +8,12 @@ import itertools
 import logging
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import agent
-from agent.media import counters, srtp, telephone_event, tones, wire
-from agent.media.held_call import HeldCall
+from agent.media import counters, srtp, telephone_event, wire
+from agent.media.held_call import HeldCall, HeldPrompt, at_volume, check, events
 from agent.media.messages import (
     AudioFailed,
     AudioOpened,
@@ -29,8 +26,11 @@ from agent.media.messages import (
     MediaStats,
     StatsReport,
     TransportSetup,
+    voice_wanted,
 )
-from agent.media.opus import SAMPLE_RATES_HZ
+from agent.media.prompt_files import PromptError, PromptFiles, Recording
+from agent.media.prompts import PromptTo
+from agent.media.start import start_media_process
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class MediaProcess:
     def __init__(self, on_event: Callable[[MediaEvent], None], *, python: str = sys.executable) -> None:
         self.pid: int | None = None
         self.restarts = 0
+        self.microphone_shut = False  # for all calls, until it is said otherwise
         self._on_event = on_event
         self._python = python
         self._ready = asyncio.Event()
@@ -67,6 +68,9 @@ class MediaProcess:
         self._stats = MediaStats()
         self._replies: dict[str, asyncio.Future[wire.Message]] = {}
         self._ping_ids = itertools.count(1)
+        self._prompts = PromptFiles()
+        self._prepared: AudioSetup | None = None
+        self._percents = (100, 100)
 
     async def run(self) -> None:
         """Keep a media process running until cancelled; it has ended, and nothing is left open, on return."""
@@ -82,6 +86,7 @@ class MediaProcess:
                 await asyncio.sleep(BACKOFF_S[min(quick_deaths, len(BACKOFF_S) - 1)])
         finally:
             self._forget_call()
+            self._prompts.close()
             os.close(self._counters_fd)
             self._counters_fd = -1
 
@@ -89,24 +94,32 @@ class MediaProcess:
         """Wait until a media process runs and has answered."""
         await self._ready.wait()
 
-    async def open_audio(self, setup: AudioSetup, *, muted: bool) -> None:
-        """Open microphone and speaker. Returns when they are open, or when `AudioFailed` has said why not.
+    def prepare(self, setup: AudioSetup) -> None:
+        """Have each process load, while it idles, what calls with this setup need: a second or two on a small board."""
+        if voice_wanted(setup):
+            self._prepared = setup
+            self.send(wire.pack("prepare", setup=vars(setup)))
 
-        Raises ValueError when Opus cannot take the rate, or there is no such tone plan.
-        """
-        if setup.rate_hz not in SAMPLE_RATES_HZ:
-            rates = ", ".join(map(str, SAMPLE_RATES_HZ))
-            raise ValueError(f"audio.rate_hz: Opus cannot take {setup.rate_hz} Hz; use one of {rates}")
-        if setup.tone_plan not in tones.PLANS:
-            raise ValueError(f"audio: tone plan {setup.tone_plan!r} is not one of {', '.join(tones.PLANS)}")
+    def set_volume(self, *, speaker_percent: int, microphone_percent: int) -> None:
+        """Our own volumes (`agent.media.volume`) of this call and those to come, for cards that have none."""
+        self._percents = (speaker_percent, microphone_percent)
+        if self._call is not None:
+            self._call.setup = at_volume(self._call.setup, self._percents)
+            self.send(wire.pack("volume", speaker=speaker_percent, microphone=microphone_percent))
+
+    async def open_audio(self, setup: AudioSetup, *, muted: bool) -> None:
+        """Open microphone and speaker. Returns when they are open, or when `AudioFailed` has said why not. Raises
+        ValueError when Opus cannot take the rate, or there is no such tone plan."""
+        check(setup)
         self._forget_call()
-        call = self._call = HeldCall(setup, muted)
+        call = self._call = HeldCall(at_volume(setup, self._percents), muted, shut=self.microphone_shut)
         self._heard_s = time.monotonic()  # without a call there was nothing to say: it has not hung
         self._stats = MediaStats()
         try:
-            await self._ask("opened", call.open_message)
+            await self.ask("opened", call.open_message)
         except TimeoutError:
-            self._on_event(AudioFailed(f"the sound devices did not open within {REPLY_TIMEOUT_S:.0f} s"))
+            text = f"the sound devices did not open within {REPLY_TIMEOUT_S:.0f} s"
+            self._on_event(AudioFailed(text, "microphone" if setup.capture else "speaker"))  # in the order of opening
 
     async def connect(self, transport: TransportSetup, fd: int) -> None:
         """Give the media process the call's socket; all its RTP and RTCP are the media process's from now on.
@@ -121,23 +134,38 @@ class MediaProcess:
             raise MediaError("connect: audio is not open; call open_audio first")
         call.take_transport(transport, fd)
         try:
-            reply = await self._ask("connected", call.connect_message, call.fd)
+            reply = await self.ask("connected", call.connect_message, call.fd)
         except TimeoutError:
             raise MediaError("the media process did not take the call's socket") from None
         if reply["error"]:
             raise MediaError(reply["error"])
+        if self._call is call and call.prompt is not None and call.prompt.began_s is None:
+            self._send_prompt(call)
+
+    def add_source(self, address: tuple[str, int]) -> None:
+        """ICE has found the far end at another address too: RTP is taken from there as well."""
+        if self._call is not None and self._call.transport is not None:
+            self._call.add_source(address)
+            self.send(wire.pack("source", address=address))
 
     async def set_muted(self, muted: bool) -> None:
         """Send silence in place of the microphone, or end that."""
         if self._call is not None:
             self._call.muted = muted
-            self._send(wire.pack("mute", muted=muted))
+            self.send(wire.pack("mute", muted=muted))
+
+    def shut_microphone(self, *, shut: bool) -> None:
+        """Keep the microphone's device closed, in this call and all that come, whatever else is asked for."""
+        self.microphone_shut = shut
+        if self._call is not None:
+            self._call.shut = shut
+            self.send(wire.pack("shut", shut=shut))
 
     async def set_deaf(self, deaf: bool) -> None:
         """Play silence in place of the far end, or end that. Packets are received and counted all the same."""
         if self._call is not None:
             self._call.deaf = deaf
-            self._send(wire.pack("deaf", deaf=deaf))
+            self.send(wire.pack("deaf", deaf=deaf))
 
     async def send_dtmf(self, digits: str) -> None:
         """Send digits as telephone events (RFC 4733), one after the other, behind those that are being sent.
@@ -147,17 +175,10 @@ class MediaProcess:
         path, or when the far end takes no events.
         """
         try:
-            digits = telephone_event.check(digits)
+            digits = events(self._call, digits)
         except ValueError as error:
             raise MediaError(f"dtmf: {error}") from None
-        transport = self._call.transport if self._call is not None else None
-        if transport is None:
-            raise MediaError("dtmf: the call has no audio path yet")
-        if transport.rtp.dtmf_payload_type is None:
-            raise MediaError("dtmf: the far end takes no telephone events (RFC 4733); send the digits by INFO")
-        if transport.rtp.receive_only:
-            raise MediaError("dtmf: the call only receives, so no digits can leave as RTP; send them by INFO")
-        self._send(wire.pack("digits", digits=digits))
+        self.send(wire.pack("digits", digits=digits))
 
     async def play_tone(self, name: str | None) -> None:
         """Mix a tone of `agent.media.tones` into the speaker, in place of the present one; None: stop it.
@@ -173,7 +194,47 @@ class MediaProcess:
             self._call.take_tone(name)
         except ValueError as error:
             raise MediaError(str(error)) from None
-        self._send(wire.pack("tone", name=name))
+        self.send(wire.pack("tone", name=name))
+
+    async def play_key(self, digit: str) -> None:
+        """The short sound of a key in the speaker, for digits that leave by another way. `digit` is a telephone's."""
+        if self._call is not None:
+            self.send(wire.pack("key", digit=telephone_event.check(digit)))
+
+    async def load_prompt(self, path: str, rate_hz: int) -> float:
+        """Have a WAV file ready; how many seconds it is long. Raises MediaError that names file and cure."""
+        recording = await self._load_prompt(path, rate_hz)
+        recording.close()
+        return recording.duration_s
+
+    async def play_prompt(self, path: str, to: PromptTo = "speaker", *, loop: bool = False) -> float:
+        """Play a WAV file in place of the prompt that plays; how many seconds it is long. Returns as it begins.
+
+        What the far end is to hear waits for the path to it, and is heard also while the microphone is muted. After a
+        restart of the media process it goes on where it would have been. Raises MediaError when audio is not open, the
+        file cannot be played, or the call sends nothing to a far end that is to hear it.
+        """
+        call = self._call
+        if call is None:
+            raise MediaError("prompt: audio is not open; call open_audio first")
+        if to != "speaker" and not call.speaks:
+            raise MediaError("prompt: the call only listens, so the far end hears nothing; play it in the speaker")
+        call.prompt_wishes += 1
+        wish = call.prompt_wishes
+        recording = await self._load_prompt(path, call.setup.rate_hz)
+        if self._call is call and call.prompt_wishes == wish:
+            call.take_prompt(HeldPrompt(recording, to, loop))
+            self._send_prompt(call)
+        else:
+            recording.close()  # meanwhile the call has ended, or another one was asked for
+        return recording.duration_s
+
+    async def stop_prompt(self) -> None:
+        """Fade out the prompt that plays, if one does."""
+        if self._call is not None:
+            self._call.prompt_wishes += 1
+            self._call.take_prompt(None)
+            self.send(wire.pack("stop_prompt"))
 
     async def close_audio(self) -> MediaStats:
         """Say BYE, close the devices, return the call's final figures (the last known ones after a death)."""
@@ -181,7 +242,7 @@ class MediaProcess:
             return self._stats
         self._forget_call()
         with contextlib.suppress(TimeoutError):
-            reply = await self._ask("closed", lambda: wire.pack("close"))
+            reply = await self.ask("closed", lambda: wire.pack("close"))
             if reply.get("stats"):
                 self._stats = wire.stats_of(reply["stats"])
         return self._stats
@@ -189,7 +250,7 @@ class MediaProcess:
     async def ping(self) -> None:
         """Returns when the media thread has answered. Raises TimeoutError when it does not."""
         number = next(self._ping_ids)
-        await self._ask(f"pong {number}", lambda: wire.pack("ping", id=number), timeout_s=PING_TIMEOUT_S)
+        await self.ask(f"pong {number}", lambda: wire.pack("ping", id=number), timeout_s=PING_TIMEOUT_S)
 
     async def _run_one(self) -> None:
         """Start a process, serve it until it ends."""
@@ -197,7 +258,7 @@ class MediaProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             with theirs:
-                process = self._spawn(theirs)
+                process = start_media_process(self._python, theirs, self._counters_fd)
             ours.setblocking(False)
             self._gone = asyncio.Event()
             self._socket, self.pid = ours, process.pid
@@ -218,17 +279,6 @@ class MediaProcess:
                 loop.remove_reader(ours)
                 process.kill()  # no effect on one that has ended by itself
                 process.wait()
-
-    def _spawn(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
-        # `site` (virtual environment, .pth files) costs a third of the start-up time; its result is inherited instead.
-        root = str(Path(agent.__file__).parent.parent)
-        paths = os.pathsep.join([root, *(path for path in sys.path if path and path != root)])
-        return subprocess.Popen(  # noqa: S603 - our own module, no input in the arguments
-            [self._python, "-S", "-m", "agent.media.process", str(theirs.fileno()), str(self._counters_fd)],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(), self._counters_fd),
-            env={**os.environ, "PYTHONPATH": paths},
-        )
 
     async def _watch(self) -> None:
         """Until the process is gone; one that hangs in a call is made to go."""
@@ -267,13 +317,15 @@ class MediaProcess:
         match message["type"]:
             case "ready":
                 self._resume_call()
+                if self._prepared is not None and self._call is None:
+                    self.send(wire.pack("prepare", setup=vars(self._prepared)))
                 self._ready.set()
                 self._on_event(MediaReady())
             case "opened":
                 self._on_event(AudioOpened(message["rate_hz"], message["period_frames"]))
                 self._reply("opened", message)
             case "failed":
-                self._on_event(AudioFailed(message["text"]))
+                self._on_event(AudioFailed(message["text"], message["part"]))
                 self._reply("opened", message)
             case "stats":
                 self._stats = wire.stats_of(message["stats"])
@@ -293,11 +345,24 @@ class MediaProcess:
         if call is None:
             self._reply("closed", {})
             return
-        self._send(call.open_message())
+        self.send(call.open_message())
         if call.transport is not None:
-            self._send(call.connect_message(), call.fd)
+            self.send(call.connect_message(), call.fd)
+        self._send_prompt(call)
 
-    async def _ask(
+    def _send_prompt(self, call: HeldCall) -> None:
+        message = call.prompt_message()
+        if message is not None and call.prompt is not None:
+            self.send(message, call.prompt.recording.fd)
+
+    async def _load_prompt(self, path: str, rate_hz: int) -> Recording:
+        """Beside the event loop: converting takes a while."""
+        try:
+            return await asyncio.to_thread(self._prompts.load, path, rate_hz)
+        except PromptError as error:
+            raise MediaError(f"prompt {error}") from None
+
+    async def ask(
         self, reply: str, message: Callable[[], bytes], fd: int = -1, timeout_s: float = REPLY_TIMEOUT_S
     ) -> wire.Message:
         """Send and wait for the reply; when the process dies in between, for its successor's."""
@@ -305,7 +370,7 @@ class MediaProcess:
         self._replies[reply] = future
         try:
             if self._ready.is_set():
-                self._send(message(), fd)
+                self.send(message(), fd)
             return await asyncio.wait_for(future, timeout_s)  # also works in a task that is being cancelled
         finally:
             if self._replies.get(reply) is future:
@@ -316,7 +381,7 @@ class MediaProcess:
         if future is not None and not future.done():
             future.set_result(message)
 
-    def _send(self, message: bytes, fd: int = -1) -> None:
+    def send(self, message: bytes, fd: int = -1) -> None:
         if self._socket is None:
             return  # the next process is told everything when it is ready
         try:

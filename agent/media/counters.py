@@ -44,6 +44,10 @@ class Totals:
     capture_xruns: int = 0
     playback_xruns: int = 0
     playback_corrections: int = 0
+    inserted_frames: int = 0
+    removed_frames: int = 0
+    jitter_buffer_delay_ms: int = 0  # times frames: W3C's jitterBufferDelay, which is in seconds
+    jitter_buffer_emitted_frames: int = 0
 
 
 _TOTAL_NAMES = tuple(each.name for each in fields(Totals))

@@ -4,7 +4,7 @@
  every period (10 ms) the sound card wakes the media process, and `tick` does all of this, in this order:
 
  socket ─▶ drain ─┬─ RTP ──▶ SRTP off ──▶ jitter buffer        (reception: loss, jitter)
-   ▲              ├─ RTCP ─▶ SRTCP off ─▶ reporter            (round trip, the far end's loss ─▶ our FEC)
+   ▲              ├─ RTCP ─▶ SRTCP off ─▶ reporter            (round trip, the far end's loss ─▶ encoder)
    │              └─ STUN, DTLS ─▶ control process
    │
    ├─ SRTP ◀─ RTP ◀─ Opus ◀─ frame full? ◀─ mute ◀───────────────────────────────── mic: one period
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from agent.media.codec import format_of
 from agent.media.counters import Counters, Totals
 from agent.media.messages import MediaStats
-from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATES_HZ
+from agent.media.opus import SAMPLE_BYTES, SAMPLE_RATES_HZ
 from agent.media.receiver import Receiver
 from agent.media.reporter import Reporter
 from agent.media.sender import Sender, TxPosition, random_position
@@ -61,6 +61,7 @@ def _ignore(*_: str) -> None:
 class Engine:
     """Everything of a call that is neither device nor socket. One `tick` a period; `stats` once a second.
 
+    Samples have `channels`, interleaved.
     `forward(data, address)` gets the datagrams that belong to the control process; `totals` are what a former
     process counted of this call. `on_digit(digit)` is told of each digit as it begins to be sent, `on_dtmf(digit,
     source)` of each that the far end sends. The engine closes the sockets that it is given. While `deaf` the speaker
@@ -76,6 +77,7 @@ class Engine:
         forward: Callable[[bytes, Address], None],
         *,
         totals: Totals | None = None,
+        channels: int = 1,
         muted: bool = False,
         deaf: bool = False,
         detect_dtmf: bool = False,
@@ -86,13 +88,15 @@ class Engine:
             rates = ", ".join(map(str, SAMPLE_RATES_HZ))
             raise ValueError(f"audio.rate_hz: Opus cannot take {rate_hz} Hz; use one of {rates}")
         self._muted = muted
+        self._announcing = False
         self.deaf = deaf
         self._detect_dtmf = detect_dtmf
         self._on_digit, self._on_dtmf = on_digit, on_dtmf
         self._undrained = 0
         self._rate_hz, self._period_frames = rate_hz, period_frames
         self._counters, self._forward = counters, forward
-        self._silence = bytes(period_frames * SAMPLE_BYTES)
+        self._channels = channels
+        self._silence = bytes(period_frames * channels * SAMPLE_BYTES)
         self.totals = totals or Totals()
         self._key_id = b""
         self._packets: Packets | None = None
@@ -152,6 +156,11 @@ class Engine:
             now_s=now_s,
         )
 
+    def add_source(self, address: tuple[str, int]) -> None:
+        """ICE has found the far end at another address as well."""
+        if self._packets is not None:
+            self._packets.add_source(address)
+
     def send_digits(self, digits: str) -> None:
         """Send `digits` as telephone events, after those that wait."""
         if self._sender is not None:
@@ -164,11 +173,24 @@ class Engine:
     @muted.setter
     def muted(self, muted: bool) -> None:
         self._muted = muted
+        self._mute_sender()
+
+    @property
+    def announcing(self) -> bool:
+        """Whether what `tick` gets is to be sent although the microphone is muted."""
+        return self._announcing
+
+    @announcing.setter
+    def announcing(self, announcing: bool) -> None:
+        self._announcing = announcing
+        self._mute_sender()
+
+    def _mute_sender(self) -> None:
         if self._sender is not None:
-            self._sender.muted = muted
+            self._sender.muted = self._muted and not self._announcing
 
     def tick(self, mic: bytes, now_s: float) -> bytes:
-        """One period: `mic` in (b"" where there is none), the speaker's period out; int16 mono of the same length.
+        """One period: `mic` in (b"" where there is none), the speaker's period out; int16 of the same length.
 
         The socket is looked at when its packets are needed: when the last decoded packet is used up, so every
         second period as a rule. The kernel has noted when each packet came, so nothing is lost by that.
@@ -196,24 +218,26 @@ class Engine:
             stats.capture_dbfs = round(sender.level.take_dbfs(), 1)
             received_dbfs = round(receiver.level.take_dbfs(), 1)
             stats.playback_dbfs = stats.playback_dbfs if self.deaf else received_dbfs
-            stats.jitter_buffer_ms = round(receiver.waiting_frames * 1000 / CLOCK_RATE_HZ, 1)
-            if receiver.reception:
-                stats.jitter_ms = round(receiver.reception.jitter_ms, 2)
+            receiver.describe(stats)
             if receiver.last_packet_s is not None:
                 stats.seconds_since_packet = round(now_s - receiver.last_packet_s, 3)
             if reporter.round_trip_s is not None:
                 stats.round_trip_ms = round(1000 * reporter.round_trip_s, 2)
+            encoder = sender.settings
+            stats.bitrate_bps, stats.ptime_ms = encoder.bitrate_bps, encoder.ptime_ms
+            stats.fec_percent = encoder.packet_loss_percent
             if reporter.remote_loss is not None:
                 stats.remote_loss_percent = round(100 * reporter.remote_loss, 1)
         for name in TOTALS_IN_STATS:
             setattr(stats, name, getattr(totals, name))
+        stats.jitter_buffer_delay_s = totals.jitter_buffer_delay_ms / 1000
         self._counters.save(totals)
         return stats
 
     def close(self, now_s: float) -> None:
         """Say BYE and end. The counters stay, in case these keys are used again."""
         if self._reporter is not None:
-            self._reporter.report(now_s, bye=True)
+            self._reporter.farewell(now_s)
         self._close_streams()
         self._close_former()
         if self._packets is not None:
@@ -246,8 +270,9 @@ class Engine:
             send=self._send,
             counters=self._counters,
             totals=self.totals,
-            muted=self._muted,
+            muted=self._muted and not self._announcing,
             on_digit=self._on_digit,
+            channels=self._channels,
         )
         receiver = Receiver(
             setup.rtp,
@@ -258,6 +283,7 @@ class Engine:
             totals=self.totals,
             on_dtmf=self._on_dtmf,
             detector=detector,
+            channels=self._channels,
         )
         return sender, receiver
 
@@ -306,7 +332,7 @@ class Engine:
         if packets is None or receiver is None or reporter is None:
             return
         if now_s >= reporter.next_s:
-            reporter.report(now_s)
+            reporter.reconsider(now_s)
         if self._former is not None:
             self._read_former(self._former, now_s)
         receive = packets.receive

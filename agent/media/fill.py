@@ -1,54 +1,107 @@
-"""Keeping the speaker's queue at its fill although microphone and speaker run on two clocks."""
+"""Keeping the speaker's queue at its fill although microphone and speaker run on two clocks.
+
+What is too much or missing is taken out of the sound, or put in, in steps of one pitch period (`agent.media.stretch`),
+which nobody hears; only when a queue cannot wait, or nothing suits for seconds, half a period is faded over.
+"""
 
 from __future__ import annotations
 
-from agent.media.levels import LevelMeter
+from array import array
+from collections.abc import Callable
+from operator import floordiv
+
+from agent.media.stretch import MAX_WINDOW_S
+from hardware.pcm import PcmSettings
 
 CHECK_TICKS = 8  # the queue is looked at once in so many writes: clocks drift slowly, wake-ups are dear
 WINDOW_CHECKS = 25  # averaged over (2 s), so that one late wake-up corrects nothing
-TOLERANCE_PERIODS = 0.6  # a correction is one period, so afterwards the queue is 0.4 off the other way
-QUIET_DBFS = -45.0  # where a period more or less is not heard
-PATIENCE_CHECKS = 50  # 4 s: 100 ppm move the queue by 10 ms in 100 s, so a quiet moment can be waited for
+TOLERANCE_PERIODS = 0.3  # 3 ms: about as much as one correction moves
+PATIENCE_CHECKS = 50  # 4 s: 300 ppm move the queue by 1.2 ms meanwhile, so a moment that suits can be waited for
+BEYOND_GOAL = 0.75  # of the tolerance: how far a correction may go past the goal, so that more pitches suit
+
+# samples, channels, rate_hz, most_frames; None: nothing suits here
+Stretch = Callable[["array[int]", int, int, int], "array[int] | None"]
 
 
 class FillKeeper:
-    """Decides when a period is left out or played twice. Pure; `corrections` counts both.
+    """Decides when a period is made shorter or longer. Pure; `corrections` counts both.
 
-    `fill_frames` is what is to be queued after a write, `period_frames` what one write brings.
+    `accelerate` and `expand` are those of `agent.media.stretch`.
     """
 
-    def __init__(self, fill_frames: int, period_frames: int) -> None:
+    def __init__(self, settings: PcmSettings, accelerate: Stretch, expand: Stretch) -> None:
         self.corrections = 0
-        self._goal = fill_frames - period_frames  # seen before a write
+        self._accelerate, self._expand = accelerate, expand
+        self._channels, self._rate_hz = settings.channels, settings.rate_hz
+        period_frames = settings.period_frames
+        self._looks_back = period_frames >= MAX_WINDOW_S * self._rate_hz  # what was written last stays as it was
+        self._goal = settings.fill_frames - period_frames  # seen before a write
         self._tolerance = period_frames * TOLERANCE_PERIODS
-        self._excess = fill_frames + 2 * period_frames  # no time to wait for a quiet moment
+        self._excess = settings.fill_frames + 2 * period_frames  # no time to wait for a moment that suits
         self._sum = self._checks = self._waited = 0
-        self._wanted = 0
+        self._off = 0.0  # frames too many (or, below 0, too few) that are to be corrected
 
-    def correction(self, queued_frames: int, samples: bytes) -> int:
-        """Before a write, each `CHECK_TICKS`: -1 to leave `samples` out, 1 to play them twice, else 0."""
+    def corrected(self, queued_frames: int, samples: bytes, before: bytes = b"") -> bytes:
+        """Before a write, each `CHECK_TICKS`: the period `samples` as it is to be written, nearly always as it is.
+
+        `before` is what was written last: with it, lower voices can be lengthened too.
+        """
         if queued_frames > self._excess:
-            return self._correct(-1)
-        if self._wanted:
+            self._off = queued_frames - self._goal
+            self._waited = PATIENCE_CHECKS
+        if self._off:
             self._waited += 1
-            if self._waited >= PATIENCE_CHECKS or _is_quiet(samples):
-                return self._correct(self._wanted)
-            return 0
+            corrected = self._stretched(samples, before if self._looks_back else b"")
+            if not corrected and self._waited > PATIENCE_CHECKS:
+                corrected = self._forced(samples)
+            return corrected or samples
         self._sum += queued_frames
         self._checks += 1
         if self._checks == WINDOW_CHECKS:
             off = self._sum / WINDOW_CHECKS - self._goal
-            self._wanted = 0 if abs(off) <= self._tolerance else (-1 if off > 0 else 1)
+            self._off = off if abs(off) > self._tolerance else 0.0
             self._sum = self._checks = 0
-        return 0
+        return samples
 
-    def _correct(self, periods: int) -> int:
+    def _stretched(self, samples: bytes, before: bytes) -> bytes:
+        """One period of the voice less or more; b"" when nothing suits."""
+        most_frames = round(abs(self._off) + self._tolerance * BEYOND_GOAL)
+        if self._off > 0:
+            stretched = self._accelerate(array("h", samples), self._channels, self._rate_hz, most_frames)
+        else:  # only what follows `before` is made other than it was
+            stretched = self._expand(array("h", before + samples), self._channels, self._rate_hz, most_frames)
+        if stretched is None:
+            return b""
+        played_bytes = 0 if self._off > 0 else len(before)
+        self._done()
+        return stretched.tobytes()[played_bytes:]
+
+    def _forced(self, samples: bytes) -> bytes:
+        block, shorter = array("h", samples), self._off > 0
+        self._done()
+        return (_halved(block, self._channels) if shorter else _lengthened(block, self._channels)).tobytes()
+
+    def _done(self) -> None:
         self.corrections += 1
-        self._sum = self._checks = self._waited = self._wanted = 0
-        return periods
+        self._sum = self._checks = self._waited = 0
+        self._off = 0.0
 
 
-def _is_quiet(samples: bytes) -> bool:
-    meter = LevelMeter()
-    meter.add(memoryview(samples).cast("h"))
-    return meter.take_dbfs() < QUIET_DBFS
+def _halved(block: array[int], channels: int) -> array[int]:
+    """The first half fades into the second: begins and ends as `block` does."""
+    half = len(block) // channels // 2 * channels
+    return _faded(block[:half], block[-half:], channels)
+
+
+def _lengthened(block: array[int], channels: int) -> array[int]:
+    """Half of `block` more: between its halves the second fades into the first, so that each follows what it did."""
+    half = len(block) // channels // 2 * channels
+    return block[:half] + _faded(block[-half:], block[:half], channels) + block[half:]
+
+
+def _faded(out: array[int], into: array[int], channels: int) -> array[int]:
+    """From `out` to `into`, linearly."""
+    count = len(out)
+    weights = range(count) if channels == 1 else [at - at % channels for at in range(count)]
+    sums = [one * (count - weight) + other * weight for one, other, weight in zip(out, into, weights, strict=True)]
+    return array("h", map(floordiv, sums, [count] * count))

@@ -1,17 +1,22 @@
 """The jitter buffer: packets in, and at each moment the one decision what is to be heard next.
 
 ```
- put() ──▶ ring of 64 slots by sequence number ──▶ pull() ──▶ PACKET   decode this
-                                                          ──▶ FEC      rebuild what is missing before this packet
+ put() ──▶ ring of 64 slots by sequence number ──▶ pull() ──▶ PACKET   decode this; `surplus_frames` of it may go
+   └─────▶ how late packets come ─▶ target                ──▶ FEC      rebuild what is missing before this packet
                                                           ──▶ CONCEAL  nothing there: continue the sound
                                                           ──▶ SILENCE  between talk spurts, or nothing yet
 ```
-Pure: no clock, no codec, no allocation beyond the packets. The timeline is the sender's RTP timestamps. A packet is
-due `target_frames` after it came, rounded down to a tick, so an undisturbed stream waits for 1..2 ticks at a target
-of 2 ticks. Gaps are concealed tick by tick, not packet by packet: what is missing at its due time often shows up,
-or can be rebuilt from its successor, one tick later, and then only the rest of the gap is filled. A gap that has been
-concealed is never played again, so a lost packet adds no delay; a late one may, and `_trim` takes that back. Where
-packets keep getting lost, one tick of delay is spent to have all of each rebuilt packet instead of its second half.
+Pure: no clock, no codec, no allocation beyond the packets. The timeline is the sender's RTP timestamps. A packet's age
+is the time since it could have come at the earliest; it is to be pulled, tick by tick, not before the network's
+jitter is over (`agent.media.arrival`), and sound waits for most of a packet's length at the least. Packets that are
+older when their turn comes are delay: `surplus_frames` says how much of it may be taken out of the sound. Younger ones
+are in danger of coming too late one day: it is negative then, and so much should be put in. Little is corrected, for
+every shift of time is heard by those who listen for it: what a late packet brought is kept for a while.
+
+Gaps are concealed tick by tick, not packet by packet: what is missing at its due time often shows up, or can be
+rebuilt from its successor, one tick later, and then only the rest of the gap is filled. A gap that has been concealed
+is never played again, so a lost packet adds no delay; a late one does, and gives it back. Where packets keep getting
+lost and the far end sends FEC, each packet waits for its successor.
 
 All lengths and timestamps are in frames of 48 kHz, Opus' RTP clock (RFC 7587), whatever the device's or the codec's
 rate: the receiver scales what comes.
@@ -19,24 +24,30 @@ rate: the receiver scales what comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum, auto
+from math import inf
+from typing import TYPE_CHECKING
 
-from agent.media.opus import CLOCK_RATE_HZ, packet_frames
-from agent.media.rtp import sequence_delta, timestamp_delta
+from agent.media.arrival import ArrivalDelays
+from agent.media.opus import CLOCK_RATE_HZ
+from agent.media.packet_ring import NO_AUDIO, RING_PACKETS, PacketRing
+from agent.media.rtp import timestamp_delta
 
-RING_PACKETS = 64  # 1.28 s at 20 ms; a power of two, so that it divides the sequence numbers
-MAX_MISORDER = 100  # RFC 3550 A.1: further behind, and the stream may have started again
-MAX_EXCESS_S = 0.2  # delay above the target that nobody should sit through, even for a second
-SPAN_TO_CHECK = 4  # packets; fewer than that are no absurd delay, even of 60 ms each
-TRIM_WINDOW_S = 1.0  # for so long every packet must have come early before delay is taken back
-LOSSY = 2.0  # gaps lately, above which FEC is given the time to come whole
-LOSS_FADES = 0.9  # a second: "lately" is the last ten
+if TYPE_CHECKING:
+    from agent.media.coding import Coding
+
+MAX_EXCESS_FRAMES = 16800  # 0.35 s: more delay than that nobody should sit through; less is taken out by stretching
+SPAN_TO_CHECK = 8  # packets; fewer than that are no absurd delay, even of 60 ms each
+LOSSY_S = 30.0  # after two losses within this time, packets wait so long for the FEC of their successors
+LEAST_WAIT = 0.9  # of a packet: most of a lost one can then be rebuilt, at most phases of the speaker's clock
+MAX_FEC_WAIT_FRAMES = 960  # of packets longer than 20 ms the successor is too far away
 STARVED_FRAMES = 28800  # 600 ms: a sender with DTX refreshes its comfort noise every 400 ms (RFC 6716 2.1.9)
 GRAIN_FRAMES = 120  # 2.5 ms: libopus conceals in multiples of it
 MAX_CHUNK_FRAMES = 480  # half of the usual packet: what is concealed beyond the gap would be delay
 DEFAULT_PACKET_FRAMES = 960  # 20 ms, until the stream shows its own
-_NO_AUDIO = b"no audio"  # this very object marks the place of a packet that holds none; no payload is the same object
+CALM_S = 2.0  # after a packet that was late, what delay it brought is kept: there may be more like it,
+LONG_FRAMES = 2880  # unless it is so much: 60 ms
+LOOK_S = 0.25  # the least age of one to two of these counts: being woken late makes packets look older than they are
 
 
 class Action(Enum):
@@ -53,262 +64,297 @@ SILENCE, PACKET, FEC, CONCEAL = Action
 
 
 class JitterBuffer:
-    """One stream of packets. `packet_frames` gives a payload's length, 0 when malformed; `fec` tells whether a
-    packet can rebuild the one before it. `tick_frames` is the device's period: the time between two looks, and what is
-    concealed at once (in multiples of 2.5 ms, 10 ms at most).
+    """One stream of packets, in the codec `coding` unless `put` says otherwise. `tick_frames` is the device's period:
+    the time between two looks, and what is concealed at once (in multiples of 2.5 ms, 10 ms at most). The delay's
+    target stays between `least_frames` and `most_frames`.
 
-    Counters: `late` packets came after their place was played, `duplicates` twice; `concealed_frames` (48 kHz
-    frames, not packets) were missing when due; `rebuilt` packets came out of FEC, `dropped` were left out to take
-    back delay, `restarts` of the stream.
+    After `pull` gave a packet, `coding` is its codec, and `surplus_frames` how many of its frames are too much
+    (negative: too few).
+
+    Counters: `concealed_frames` (48 kHz frames, not packets) were missing when due; `rebuilt` packets came out of
+    FEC; `held_s` is the sum over all `emitted_frames` of how long each was here (W3C's jitterBufferDelay). For
+    `late`, `duplicates`, `dropped` and `restarts` see `PacketRing`.
     """
 
-    def __init__(
-        self,
-        target_frames: int,
-        tick_frames: int,
-        *,
-        packet_frames: Callable[[bytes], int] = packet_frames,
-        fec: bool = True,
-    ) -> None:
-        self._frames_of, self._fec = packet_frames, fec
-        self.target_frames = target_frames
+    def __init__(self, least_frames: int, most_frames: int, tick_frames: int, coding: Coding) -> None:
+        self.ring = PacketRing()
+        self.coding = coding
         self.packet_frames = DEFAULT_PACKET_FRAMES
-        self.late = self.duplicates = self.concealed_frames = self.rebuilt = self.dropped = self.restarts = 0
+        self.surplus_frames = 0
+        self.concealed_frames = self.rebuilt = 0
+        self.emitted_frames, self.held_s = 0, 0.0
+        self._default_coding = coding
         self._tick = tick_frames
+        self._tolerance = tick_frames // 2
+        self._configured_least = self._least_delay = least_frames
+        self.arrivals = ArrivalDelays(0, max(0, most_frames - tick_frames))
         self._chunk = min(MAX_CHUNK_FRAMES, -(-tick_frames // GRAIN_FRAMES) * GRAIN_FRAMES)
-        self._payloads = [b""] * RING_PACKETS  # b"": nothing there
-        self._timestamps = [0] * RING_PACKETS
-        self._arrivals = [0.0] * RING_PACKETS
-        self._count = 0
-        self._begun = False  # whether `_next` means something
-        self._next = 0  # sequence number that is to be played next
         self._next_timestamp = 0
-        self._span = 0  # how many sequence numbers from `_next` to the highest one that is there
+        self._learn_length(DEFAULT_PACKET_FRAMES)
+        self._lead = 0  # silence before a spurt's first packet
         self._playing = False  # False between talk spurts: wait until a packet is due
         self._fresh = True  # nothing of this stream was played yet
         self._gap = 0  # frames concealed since the last packet that was played
         self._silenced = False  # in place of audio something else came last: there is nothing to conceal
-        self._bad_next: int | None = None
-        self._lost_lately = 0.0
-        self._least_slack_s = 0.0
-        self._window_ends_s = 0.0
+        self._noted_gap = -1  # sequence number of the gap that was counted last
+        self._lost_s = -inf  # when it was
+        self._older_age = self._newest_age = inf  # the least at which packets were pulled, of two spans
+        self._look_ends_s = 0.0
+        self._calm_s = 0.0  # until then the last late packet is remembered
+
+    @property
+    def target_frames(self) -> int:
+        """How old packets are to become, on average, in between the limits."""
+        return max(int(self.arrivals.target_frames) + self._tolerance, self._least_delay)
 
     @property
     def waiting_frames(self) -> int:
         """Audio that is here and not played yet."""
-        return self._count * self.packet_frames
+        return self.ring.count * self.packet_frames
 
     @property
     def has_next(self) -> bool:
         """Whether the packet that is to be played next is here."""
-        payload = self._payloads[self._next % RING_PACKETS]
-        return self._playing and bool(payload) and payload is not _NO_AUDIO
+        ring = self.ring
+        payload = ring.payloads[ring.next % RING_PACKETS]
+        return self._playing and bool(payload) and payload is not NO_AUDIO
 
-    def put(self, sequence: int, timestamp: int, payload: bytes, arrival_s: float) -> None:
+    def put(
+        self, sequence: int, timestamp: int, payload: bytes, arrival_s: float, coding: Coding | None = None
+    ) -> None:
         """One packet as it came: 16 bit sequence number, 32 bit timestamp, the codec's payload, monotonic seconds."""
-        if not payload:
-            return
-        if not self._begun:
-            self._begun, self._next = True, sequence
-        delta = sequence_delta(sequence, self._next)
-        if delta < 0 and self._fresh and not self._playing and self._span - delta <= RING_PACKETS:
-            self._next, self._span, delta = sequence, self._span - delta, 0  # reordered before the start
-        elif delta < 0 or delta >= RING_PACKETS:
-            if -MAX_MISORDER <= delta < 0:
-                self.late += 1
-                return
-            if (self._count or delta < 0) and sequence != self._bad_next:
-                self._bad_next = (sequence + 1) & 0xFFFF  # RFC 3550 A.1: believe it when a second one follows
-                return
-            self.restart()
-            self._begun, self._next, delta = True, sequence, 0
-        slot = sequence % RING_PACKETS
-        if self._payloads[slot]:
-            self.duplicates += 1
-            return
-        self._payloads[slot] = payload
-        self._timestamps[slot] = timestamp
-        self._arrivals[slot] = arrival_s
-        self._count += 1
-        self._span = max(self._span, delta + 1)
+        if payload and self._put(sequence, timestamp, payload, arrival_s, coding or self._default_coding):
+            self.arrivals.packet(timestamp, arrival_s, self.packet_frames)
 
     def put_no_audio(self, sequence: int, timestamp: int, arrival_s: float) -> None:
         """A packet of the stream that is not for the decoder (an event, comfort noise): its place is no loss."""
-        self.put(sequence, timestamp, _NO_AUDIO, arrival_s)
+        self._put(sequence, timestamp, NO_AUDIO, arrival_s, None)
 
     def restart(self) -> None:
         """Forget the stream: the next packet begins another one (a new SSRC, or a far end that started again)."""
-        self._drop(self._span)
-        self.restarts += 1
-        self._begun, self._bad_next = False, None
-        self._playing, self._fresh, self._gap, self._silenced = False, True, 0, False
+        self.ring.clear()
+        self._begin_anew()
 
-    def pull(self, now_s: float) -> tuple[Action, bytes, int]:
-        """Decide what is heard next: the one place where timing is decided.
+    def pull(self, now_s: float, queued_frames: int = 0) -> tuple[Action, bytes, int]:
+        """Decide what is heard next, behind `queued_frames` of decoded sound: the one place where timing is decided.
 
         PACKET: the packet to decode, 0. FEC: the packet whose in-band FEC rebuilds the one before it, and how many
         frames at the start of that to leave out, as they were concealed already. CONCEAL: b"" and the frames to
         continue for. SILENCE: b"" and the frames of it.
         """
-        if self._payloads[self._next % RING_PACKETS] is _NO_AUDIO:
+        ring = self.ring
+        self.surplus_frames = 0
+        if ring.payloads[ring.next % RING_PACKETS] is NO_AUDIO:
             self._pass_no_audio(0)
-        if not self._playing and not self._start(now_s):
-            return self._wait()
-        if now_s >= self._window_ends_s or self._span > SPAN_TO_CHECK:
-            self._trim(now_s)
-        ahead = self._first_ahead()
+        if not self._playing:
+            return self._begin_spurt(now_s, queued_frames)
+        if ring.span > SPAN_TO_CHECK:
+            self._leave_out_excess()
+        ahead = ring.first_ahead()
         if ahead is None:
-            return self._wait()
-        slot = (self._next + ahead) % RING_PACKETS
-        if self._payloads[slot] is _NO_AUDIO:  # what is missing before it was its beginning, or a packet too late
+            return self._wait(queued_frames)
+        slot = (ring.next + ahead) % RING_PACKETS
+        if ring.payloads[slot] is NO_AUDIO:  # what is missing before it was its beginning, or a packet too late
             self._pass_no_audio(ahead)
-            return self._wait()
-        missing = timestamp_delta(self._timestamps[slot], self._next_timestamp)
+            return self._wait(queued_frames)
+        missing = timestamp_delta(ring.timestamps[slot], self._next_timestamp)
         if missing > ahead * self.packet_frames or missing < 0:  # the sender paused, or set its clock anew
             self.concealed_frames += min(self._gap, ahead * self.packet_frames)
             self._playing = False
-            return self.pull(now_s) if self._start(now_s) else self._wait()
+            return self._begin_spurt(now_s, queued_frames)
         rest = missing - self._gap
-        if ahead and rest > 0:
-            return self._fill(slot, ahead, rest)
-        return self._play(slot, ahead, now_s)
+        if ahead:
+            fec = self._fec_of(slot)
+            self._note_loss(fec, now_s)
+            if rest > 0:
+                return self._fill(slot, ahead, rest, fec)
+        return self._play(slot, ahead, now_s, queued_frames)
 
-    def _play(self, slot: int, ahead: int, now_s: float) -> tuple[Action, bytes, int]:
-        payload = self._take(slot, ahead + 1)
-        frames = self._frames_of(payload)
-        if frames:
-            self.packet_frames = frames
-        self._next_timestamp = (self._timestamps[slot] + frames) & 0xFFFFFFFF
-        self.concealed_frames += self._gap
-        self._gap = 0
+    def shortened(self, frames: int, queued_frames: int) -> None:
+        """`frames` were taken out of the packet that was pulled behind `queued_frames`; less than 0: put in."""
+        ticks = -((queued_frames - frames) // self._tick)
+        self._move_ages(-ticks * self._tick)
+
+    def _put(self, sequence: int, timestamp: int, payload: bytes, arrival_s: float, coding: Coding | None) -> bool:
+        ring = self.ring
+        restarts = ring.restarts
+        fits = ring.put(
+            sequence, timestamp, payload, arrival_s, coding=coding, may_go_back=self._fresh and not self._playing
+        )
+        if ring.restarts != restarts:
+            self._begin_anew()
+        return fits
+
+    def _begin_anew(self) -> None:
+        self.arrivals.restart()
+        self._playing, self._fresh, self._gap, self._silenced = False, True, 0, False
+        self._older_age = self._newest_age = inf
+
+    def _play(self, slot: int, ahead: int, now_s: float, queued_frames: int) -> tuple[Action, bytes, int]:
+        ring = self.ring
+        coding = ring.codings[slot]
+        if coding is not None:
+            self.coding = coding
+        timestamp, payload = ring.timestamps[slot], ring.take(slot, ahead + 1)
+        frames = self.coding.packet_frames(payload)
+        if frames and frames != self.packet_frames:
+            self._learn_length(frames)
+        self._next_timestamp = (timestamp + frames) & 0xFFFFFFFF
+        if self._gap:
+            self.concealed_frames += self._gap
+            if not ahead:  # it was late, not lost: so much is the delay longer now
+                self._move_ages(self._gap)
+                self._calm_s = now_s + CALM_S
+            self._gap = 0
         self._fresh = self._silenced = False
-        self._least_slack_s = min(self._least_slack_s, now_s - self._arrivals[slot])
+        self.emitted_frames += frames
+        self.held_s += frames * (now_s - ring.arrivals[slot] + queued_frames / CLOCK_RATE_HZ)
+        arrivals = self.arrivals
+        if arrivals.successor_frames and now_s - self._lost_s > LOSSY_S:
+            arrivals.ask_successor(0)
+        age = arrivals.age_frames(timestamp, now_s)
+        if now_s >= self._look_ends_s:
+            self._look_ends_s = now_s + LOOK_S
+            self._older_age, self._newest_age = self._newest_age, age
+        elif age < self._newest_age:
+            self._newest_age = age
+        excess = age + queued_frames - self._least_delay
+        if excess > self._tolerance or excess < -self._tolerance or age < arrivals.needed_frames:
+            self._correct(queued_frames, now_s)
         return PACKET, payload, 0
 
-    def _fill(self, slot: int, ahead: int, rest: int) -> tuple[Action, bytes, int]:
-        """Before the packet in `slot`, `rest` frames are still to be heard; its FEC holds the last of them."""
-        payload = self._payloads[slot]
-        frames = self._frames_of(payload) or self.packet_frames
-        if self._fec:
-            chunk = min(self._chunk, (rest - frames) // GRAIN_FRAMES * GRAIN_FRAMES)
-        else:
-            chunk = min(self._chunk, rest)
+    def _correct(self, queued_frames: int, now_s: float) -> None:
+        """Packets are pulled too old, or too young: how much shorter or longer should the sound be?
+
+        What is queued already is part of the delay, but does not make a packet's turn come earlier: the pulls follow
+        the ticks. So no more goes than leaves the packets pulled in the first tick after they are due.
+        """
+        age, tick = min(self._older_age, self._newest_age), self._tick
+        if self._older_age == inf:
+            return
+        excess = int(age) + queued_frames - self._least_delay
+        over = int(age - self.arrivals.target_frames)
+        lacking = int(self.arrivals.needed_frames - age)
+        if lacking > 0:
+            self.surplus_frames = min(excess, queued_frames + -lacking // tick * tick)
+        elif excess < -self._tolerance:
+            self.surplus_frames = excess
+        elif over >= 0:
+            surplus = min(excess, over // tick * tick + queued_frames)
+            if surplus >= (self._tolerance if now_s >= self._calm_s else LONG_FRAMES):
+                self.surplus_frames = surplus
+
+    def _learn_length(self, frames: int) -> None:
+        """Packets of so much sound come."""
+        self.packet_frames = frames
+        self._least_delay = max(self._configured_least, int(LEAST_WAIT * min(frames, MAX_FEC_WAIT_FRAMES)))
+
+    def _move_ages(self, frames: int) -> None:
+        """Packets are pulled so much later from now on."""
+        self._older_age += frames
+        self._newest_age += frames
+
+    def _fill(self, slot: int, ahead: int, rest: int, fec: int) -> tuple[Action, bytes, int]:
+        """Before the packet in `slot`, `rest` frames are still to be heard; its FEC holds the last `fec` of them."""
+        ring = self.ring
+        # What is lost for certain is concealed in one piece, which sounds better than fading twice.
+        chunk = min(self.packet_frames, (rest - fec) // GRAIN_FRAMES * GRAIN_FRAMES if fec else rest)
         if chunk > 0:
             self._gap += chunk
             return CONCEAL, b"", chunk
-        self._skip(ahead)
-        self._next_timestamp = self._timestamps[slot]
+        payload = ring.payloads[slot]
+        ring.skip(ahead)
+        self._next_timestamp = ring.timestamps[slot]
         self.concealed_frames += self._gap
         self._gap = 0
         self.rebuilt += 1
-        self._lost_lately += 1.0
-        skip = max(0, frames - rest)
-        return FEC, payload, 0 if skip <= self._tick and self._lost_lately > LOSSY else skip
+        return FEC, payload, max(0, fec - rest)
 
-    def _wait(self) -> tuple[Action, bytes, int]:
+    def _fec_of(self, slot: int) -> int:
+        """How many frames in front of it the packet in `slot` can rebuild."""
+        payload, coding = self.ring.payloads[slot], self.ring.codings[slot]
+        if coding is None or coding is not self.coding or not coding.carries_fec(payload):
+            return 0
+        return coding.packet_frames(payload)
+
+    def _note_loss(self, fec: int, now_s: float) -> None:
+        """A packet is missing although a later one is here, which can rebuild `fec` frames: once for each gap."""
+        if self.ring.next == self._noted_gap:
+            return
+        self._noted_gap = self.ring.next
+        if 0 < fec <= MAX_FEC_WAIT_FRAMES:
+            if now_s - self._lost_s < LOSSY_S:
+                self.arrivals.ask_successor(fec)
+            self._lost_s = now_s
+
+    def _wait(self, queued_frames: int) -> tuple[Action, bytes, int]:
         """Nothing is due. Whether this is loss, lateness or a pause shows with the next packet."""
         if self._silenced:
             return SILENCE, b"", self._chunk
-        self._gap += self._chunk
+        # No more than what lacks to the next look: a packet that comes late is to be played there.
+        lacking = self._tick - queued_frames % self._tick
+        chunk = min(self._chunk, -(-lacking // GRAIN_FRAMES) * GRAIN_FRAMES)
+        self._gap += chunk
         if self._fresh or self._gap > STARVED_FRAMES:
             self._playing = False
-            return SILENCE, b"", self._chunk
-        return CONCEAL, b"", self._chunk
+            return SILENCE, b"", chunk
+        return CONCEAL, b"", chunk
+
+    def _begin_spurt(self, now_s: float, queued_frames: int) -> tuple[Action, bytes, int]:
+        if not self._start(now_s):
+            return self._wait(queued_frames)
+        return (SILENCE, b"", self._lead) if self._lead else self.pull(now_s, queued_frames)
 
     def _start(self, now_s: float) -> bool:
-        """Begin a talk spurt with the newest packet that is due; older ones would be delay for all of it."""
-        due_s = now_s - (self.target_frames - self._tick) / CLOCK_RATE_HZ
-        zero = self._slot_zero()
+        """Begin a talk spurt as soon as a packet is due. What waited at a call's beginning is left out; it would be
+        delay for all of the spurt."""
+        ring, arrivals = self.ring, self.arrivals
+        due = max(arrivals.target_frames, self._least_delay - self._tick)
+        zero = ring.zero
         first = chosen = None
-        for ahead in range(self._span):
+        for ahead in range(ring.span):
             slot = (zero + ahead) % RING_PACKETS
-            payload = self._payloads[slot]
-            if payload and payload is not _NO_AUDIO and self._arrivals[slot] < due_s:
-                first = ahead if first is None else first
-                chosen = ahead
+            payload = ring.payloads[slot]
+            if not payload or payload is NO_AUDIO:
+                continue
+            age = arrivals.age_frames(ring.timestamps[slot], now_s)
+            if age < due:
+                break
+            first = ahead if first is None else first
+            chosen = ahead
+            self._lead = max(0, int(self._least_delay - age) // GRAIN_FRAMES * GRAIN_FRAMES)
         if first is None or chosen is None:
             return False
-        missing = timestamp_delta(self._timestamps[(zero + first) % RING_PACKETS], self._next_timestamp)
+        missing = timestamp_delta(ring.timestamps[(zero + first) % RING_PACKETS], self._next_timestamp)
         if not self._fresh and 0 <= missing <= first * self.packet_frames:
             self.concealed_frames += self._gap  # the network's doing, not a pause of the sender
-        self._drop(chosen)
-        self._next_timestamp = self._timestamps[self._slot_zero()]
+        ring.drop(chosen)
+        self._next_timestamp = ring.timestamps[ring.zero]
         self._gap = 0
         self._playing = True
-        self._open_window(now_s)
+        self._older_age = self._newest_age = inf
         return True
 
-    def _trim(self, now_s: float) -> None:
-        """Take delay back: at once when it is absurd, else when every packet of a window came early enough."""
-        packet_s = self.packet_frames / CLOCK_RATE_HZ
-        target_s = self.target_frames / CLOCK_RATE_HZ
-        keep_s = max(target_s - packet_s / 2, 0.0)
-        excess_s = self._span * packet_s - target_s - packet_s
-        if excess_s > MAX_EXCESS_S:
-            self._leave_out(int(excess_s / packet_s), now_s)
-        elif now_s >= self._window_ends_s:
-            if self._least_slack_s > target_s + packet_s / 2:
-                self._leave_out(int((self._least_slack_s - keep_s) / packet_s), now_s)
-            self._lost_lately *= LOSS_FADES
-            self._open_window(now_s)
-
-    def _leave_out(self, packets: int, now_s: float) -> None:
-        packets = min(packets, self._span - 1)
-        if packets > 0:
-            self._drop(packets)
-            first = self._first_ahead()
-            if first is not None:
-                self._skip(first)
-                self._next_timestamp = self._timestamps[self._slot_zero()]
-            self._gap = 0
-            self._open_window(now_s)
-
-    def _open_window(self, now_s: float) -> None:
-        self._window_ends_s = now_s + TRIM_WINDOW_S
-        self._least_slack_s = float("inf")
-
-    def _slot_zero(self) -> int:
-        return self._next % RING_PACKETS
-
-    def _first_ahead(self) -> int | None:
-        zero = self._slot_zero()
-        if self._payloads[zero]:
-            return 0
-        for ahead in range(1, self._span):
-            if self._payloads[(zero + ahead) % RING_PACKETS]:
-                return ahead
-        return None
+    def _leave_out_excess(self) -> None:
+        """Delay that is absurd is dropped at once: packets older than the target and `MAX_EXCESS_FRAMES`."""
+        ring = self.ring
+        excess = ring.span * self.packet_frames - self.target_frames - self.packet_frames
+        if excess <= MAX_EXCESS_FRAMES:
+            return
+        ring.drop(min(excess // self.packet_frames, ring.span - 1))
+        first = ring.first_ahead()
+        if first is not None:
+            ring.skip(first)
+            self._next_timestamp = ring.timestamps[ring.zero]
+        self._gap = 0
 
     def _pass_no_audio(self, ahead: int) -> None:
-        """Go behind the packets without audio that begin `ahead`, and behind what is missing before them."""
+        """Step behind the packets without audio that begin `ahead`, and behind what is missing before them."""
+        ring = self.ring
         if ahead:
             self.concealed_frames += self._gap
         self._gap = 0
         self._silenced = True
-        self._skip(ahead)
-        while self._payloads[self._slot_zero()] is _NO_AUDIO:
-            self._take(self._slot_zero(), 1)
-
-    def _take(self, slot: int, step: int) -> bytes:
-        payload = self._payloads[slot]
-        self._payloads[slot] = b""
-        self._count -= 1
-        self._skip(step)
-        return payload
-
-    def _skip(self, packets: int) -> None:
-        self._next = (self._next + packets) & 0xFFFF
-        self._span = max(0, self._span - packets)
-
-    def _drop(self, packets: int) -> None:
-        """Forget the next `packets` sequence numbers and what is there of them."""
-        zero = self._slot_zero()
-        for ahead in range(packets):
-            slot = (zero + ahead) % RING_PACKETS
-            payload = self._payloads[slot]
-            if payload:
-                self._payloads[slot] = b""
-                self._count -= 1
-                self.dropped += payload is not _NO_AUDIO
-        if packets:
-            self._skip(packets)
+        ring.skip(ahead)
+        while ring.payloads[ring.zero] is NO_AUDIO:
+            ring.take(ring.zero, 1)

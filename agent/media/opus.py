@@ -1,4 +1,4 @@
-"""Opus (RFC 6716) by way of libopus: mono, settings changeable in a call, with concealment and in-band FEC.
+"""Opus (RFC 6716) by way of libopus: settings changeable in a call, with concealment and in-band FEC.
 
 PyAV can neither conceal a lost frame nor decode FEC nor change a setting of an open encoder, hence this binding.
 All buffers are made once; a call into libopus releases the GIL and copies nothing but the packet.
@@ -15,6 +15,7 @@ CLOCK_RATE_HZ = 48000  # the RTP clock of Opus, whatever the codec's own rate (R
 SAMPLE_BYTES = 2
 MAX_PACKET_BYTES = 1275  # one Opus frame (RFC 6716 3.4); we send one frame a packet
 MAX_PACKET_FRAMES = 5760  # 120 ms at 48 kHz, the longest packet there is (RFC 6716 3.2)
+MAX_PTIME_MS = 60  # the longest frame that is one, and not several in a packet (RFC 6716 2)
 SAMPLE_RATES_HZ = (8000, 12000, 16000, 24000, 48000)  # what libopus takes
 UNSENT_BYTES = 2  # with DTX, packets of up to this size need not be sent (opus_encode)
 
@@ -22,11 +23,15 @@ _OK = 0
 _APPLICATION_VOIP = 2048
 _SIGNALS = {"auto": -1000, "voice": 3001, "music": 3002}
 _SET_BITRATE = 4002
+_SET_MAX_BANDWIDTH = 4004
+_SET_VBR = 4006
 _SET_COMPLEXITY = 4010
 _SET_INBAND_FEC = 4012
 _SET_PACKET_LOSS = 4014
 _SET_DTX = 4016
+_SET_FORCE_CHANNELS = 4022
 _SET_SIGNAL = 4024
+_BANDWIDTHS = ((8000, 1101), (12000, 1102), (16000, 1103), (24000, 1104), (48000, 1105))  # by what can play them
 
 
 class CodecError(Exception):
@@ -91,34 +96,26 @@ def packet_frames(packet: bytes) -> int:
 
 
 class Encoder:
-    """One mono voice encoder. Write `samples`, call `encode`, read `packet`; nothing is allocated.
+    """One voice encoder of 1 or 2 channels. Write `samples`, call `encode`, read `packet`; nothing is allocated.
 
-    `samples` is the input frame (int16, `frame_bytes` long), `packet` the output buffer; `headroom` bytes at its
-    start are left to the caller (an RTP header). Raises OpusError.
+    `samples` is the input frame (int16, interleaved, `frame_bytes` long; another after `set_ptime`), `packet` the
+    output buffer, whose first `headroom` bytes are left to the caller (an RTP header). Raises OpusError.
     """
 
-    def __init__(self, ptime_ms: int, rate_hz: int = CLOCK_RATE_HZ, headroom: int = 0) -> None:
+    def __init__(self, ptime_ms: int, rate_hz: int = CLOCK_RATE_HZ, headroom: int = 0, channels: int = 1) -> None:
         lib = library()
         code = c_int()
-        self._state: int | None = lib.opus_encoder_create(rate_hz, 1, _APPLICATION_VOIP, ctypes.byref(code))
+        self._state: int | None = lib.opus_encoder_create(rate_hz, channels, _APPLICATION_VOIP, ctypes.byref(code))
         if code.value != _OK or not self._state:
-            raise _error(f"Opus encoder at {rate_hz} Hz", code.value)
+            raise _error(f"Opus encoder at {rate_hz} Hz in {channels} channels", code.value)
         self._destroy = lib.opus_encoder_destroy
         self._encode = lib.opus_encode
-        self._frames = rate_hz * ptime_ms // 1000
-        self.frame_bytes = self._frames * SAMPLE_BYTES
-        self._input = (ctypes.c_char * self.frame_bytes)()
+        self._rate_hz, self._frame_size = rate_hz, channels * SAMPLE_BYTES
+        self._input = (ctypes.c_char * (rate_hz * MAX_PTIME_MS // 1000 * self._frame_size))()
         self._output = (ctypes.c_char * (headroom + MAX_PACKET_BYTES))()
-        # Ready-made arguments: converting an int to a pointer at each call costs more than the rest of the call.
-        self._arguments = (
-            c_void_p(self._state),
-            c_void_p(ctypes.addressof(self._input)),
-            c_int(self._frames),
-            c_void_p(ctypes.addressof(self._output) + headroom),
-            c_int32(MAX_PACKET_BYTES),
-        )
-        self.samples = memoryview(self._input).cast("B")
+        self._output_address = c_void_p(ctypes.addressof(self._output) + headroom)
         self.packet = memoryview(self._output).cast("B")
+        self.set_ptime(ptime_ms)
         self.set_signal("voice")
 
     def encode(self) -> int:
@@ -127,6 +124,20 @@ class Encoder:
         if length < 0:
             raise _error("encoding a frame", length)
         return length
+
+    def set_ptime(self, ptime_ms: int) -> None:
+        """The length of the next frames: 10, 20, 40 or 60 ms. `samples` is another from now on."""
+        frames = self._rate_hz * ptime_ms // 1000
+        self.frame_bytes = frames * self._frame_size
+        self.samples = memoryview(self._input).cast("B")[: self.frame_bytes]
+        # Ready-made arguments: converting an int to a pointer at each call costs more than the rest of the call.
+        self._arguments = (
+            c_void_p(self._state),
+            c_void_p(ctypes.addressof(self._input)),
+            c_int(frames),
+            self._output_address,
+            c_int32(MAX_PACKET_BYTES),
+        )
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         self._ctl("bitrate", _SET_BITRATE, bitrate_bps)
@@ -144,6 +155,19 @@ class Encoder:
 
     def set_dtx(self, enabled: bool) -> None:
         self._ctl("DTX", _SET_DTX, int(enabled))
+
+    def set_cbr(self, enabled: bool) -> None:
+        """Every packet of the same size, in place of as large as its sound needs."""
+        self._ctl("CBR", _SET_VBR, int(not enabled))
+
+    def set_mono(self) -> None:
+        """Code one channel of a two channel input, which is mixed."""
+        self._ctl("forced channels", _SET_FORCE_CHANNELS, 1)
+
+    def set_max_playback_rate(self, rate_hz: int) -> None:
+        """Code no wider band than what is played at `rate_hz` has (RFC 7587 6.1)."""
+        band = next((band for playable_hz, band in _BANDWIDTHS if playable_hz >= rate_hz), _BANDWIDTHS[-1][1])
+        self._ctl("bandwidth", _SET_MAX_BANDWIDTH, band)
 
     def set_signal(self, signal: str) -> None:
         """`auto`, `voice` or `music`."""
@@ -165,18 +189,19 @@ class Encoder:
 
 
 class Decoder:
-    """One mono decoder. Every method leaves its result in `samples` (int16) and returns its length in frames."""
+    """One decoder to 1 or 2 channels, whichever the packets have: libopus mixes or doubles. Every method leaves its
+    result in `samples` (int16, interleaved) and returns its length in frames."""
 
-    def __init__(self, rate_hz: int = CLOCK_RATE_HZ) -> None:
+    def __init__(self, rate_hz: int = CLOCK_RATE_HZ, channels: int = 1) -> None:
         lib = library()
         code = c_int()
-        self._state: int | None = lib.opus_decoder_create(rate_hz, 1, ctypes.byref(code))
+        self._state: int | None = lib.opus_decoder_create(rate_hz, channels, ctypes.byref(code))
         if code.value != _OK or not self._state:
-            raise _error(f"Opus decoder at {rate_hz} Hz", code.value)
+            raise _error(f"Opus decoder at {rate_hz} Hz in {channels} channels", code.value)
         self._destroy = lib.opus_decoder_destroy
         self._decode: Any = lib.opus_decode
         self._max_frames = MAX_PACKET_FRAMES * rate_hz // CLOCK_RATE_HZ
-        self._output = (ctypes.c_char * (self._max_frames * SAMPLE_BYTES))()
+        self._output = (ctypes.c_char * (self._max_frames * channels * SAMPLE_BYTES))()
         self._pointer = c_void_p(self._state)
         self._address = c_void_p(ctypes.addressof(self._output))
         self.samples = memoryview(self._output).cast("B")

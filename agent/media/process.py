@@ -20,19 +20,23 @@ from typing import TYPE_CHECKING
 from agent.media import wire
 from agent.media.counters import Counters, Totals
 from agent.media.engine import Engine
+from agent.media.messages import voice_wanted
 from agent.media.opus import CodecError
 from agent.media.packets import SocketPackets
+from agent.media.realtime import lock_memory, take_priority
+from agent.media.volume import Volume
 
 if TYPE_CHECKING:
     from agent.media.asides import Asides
-    from agent.media.messages import MediaStats
+    from agent.media.messages import AudioSetup, MediaStats
     from agent.media.mixer import SpeakerMixer
     from agent.media.packets import Address
+    from agent.media.self_test import SelfTest
     from agent.media.sound import Sound
+    from agent.media.voice import VoiceProcessor
 
 STATS_INTERVAL_S = 1.0
 CONTROL_TURNS = 2  # nothing the control process says is more urgent than 20 ms
-RT_PRIORITY = 10  # above everything that is not real-time, below the kernel's interrupt threads (50)
 MAX_WAITING_MESSAGES = 64  # when the control process does not read: replies wait, datagrams are lost
 
 
@@ -49,6 +53,10 @@ class MediaServer:
         self._mixer: SpeakerMixer | None = None
         self._asides: Asides | None = None
         self._engine: Engine | None = None
+        self._voice: VoiceProcessor | None = None
+        self._gain = Volume()  # of the microphone
+        self._test: SelfTest | None = None
+        self._lacking: set[str] = set()  # what the journal has been told that this board lacks
         self._alive = True
 
     def run(self) -> None:
@@ -57,19 +65,29 @@ class MediaServer:
             self._receive()
             if self._sound is not None and self._engine is not None and self._mixer is not None:
                 self._call(self._sound, self._engine, self._mixer)
+            if self._test is not None:
+                self._run_test(self._test)
 
     def _call(self, sound: Sound, engine: Engine, mixer: SpeakerMixer) -> None:
         """The loop of a call, one turn a period. Ends when this sound is closed."""
         read, write, tick, mix, asides = sound.read, sound.write, engine.tick, mixer.mix, self._asides
-        poll, monotonic = self._poll.poll, time.monotonic
+        gain = self._gain
+        voice, poll, monotonic = self._voice, self._poll.poll, time.monotonic
         stats_s = monotonic() + STATS_INTERVAL_S
         turn = 0
         while self._sound is sound:
             mic = read()
             now_s = monotonic()
-            far_end = tick(mic, now_s)
+            if voice is not None:
+                mic = voice.process(mic)  # also while muted: the canceller must stay what it has become
+            if not gain.is_full:  # behind the canceller, which would have to learn the room anew
+                mic = gain.apply(mic)
+            far_end = _announce(engine, mixer, mic, now_s) if mixer.announcing else tick(mic, now_s)
             heard_mic = b"" if engine.muted else mic  # who is muted does not hear themselves either
-            write(mix(far_end, heard_mic))
+            written = write(mix(far_end, heard_mic))
+            if voice is not None:
+                interrupted = sound.interrupted()
+                voice.played(written, sound.queued_frames, interrupted=interrupted)
             if asides is not None:
                 asides.write(far_end, heard_mic)
             turn += 1
@@ -78,7 +96,7 @@ class MediaServer:
             if poll(0):
                 self._receive()
             if now_s >= stats_s:
-                stats_s += STATS_INTERVAL_S
+                stats_s = max(stats_s, now_s - STATS_INTERVAL_S) + STATS_INTERVAL_S  # never several in a row
                 self._send(wire.pack("stats", stats=vars(self._stats(sound, engine))))
             elif self._waiting:
                 self._flush()
@@ -88,7 +106,10 @@ class MediaServer:
         engine.totals.capture_xruns += capture_xruns
         engine.totals.playback_xruns += playback_xruns
         engine.totals.playback_corrections += corrections
-        return engine.stats(time.monotonic())
+        stats = engine.stats(time.monotonic())
+        if self._voice is not None:
+            stats.erle_db, stats.echo_delay_ms, stats.echo_stage = self._voice.figures()
+        return stats
 
     def _receive(self) -> None:
         data, descriptors = _receive_message(self._control)
@@ -102,10 +123,23 @@ class MediaServer:
                 self._open(message)
             case "connect":
                 self._connect(message, descriptors[0])
+            case "shut" if self._sound is not None:
+                self._sound.shut_microphone(shut=message["shut"])
+            case "prompt":
+                self._play_prompt(message, descriptors[0])
             case "close":
                 self._send(wire.pack("closed", stats=self._close()))
+            case "prepare":
+                self._prepare(message)
+            case "self_test":
+                self._begin_test(message)
+            case "end_self_test":
+                self._end_test()
             case "ping":
                 self._send(wire.pack("pong", id=message["id"]))
+            case "volume" if self._mixer is not None:
+                self._gain.set(message["microphone"])
+                self._mixer.volume.set(message["speaker"])
             case _ if self._engine is not None and self._mixer is not None:
                 _adjust(self._engine, self._mixer, message)
 
@@ -117,8 +151,14 @@ class MediaServer:
         setup = wire.audio_of(message["setup"])
         beside = bool(setup.sidetone) and setup.sidetone != setup.playback
         mixer = self._mixer = SpeakerMixer(
-            setup.rate_hz, plan=setup.tone_plan, sidetone=bool(setup.sidetone) and not beside
+            setup.rate_hz,
+            plan=setup.tone_plan,
+            volume_db=setup.tone_volume_db,
+            sidetone=bool(setup.sidetone) and not beside,
+            channels=setup.channels,
+            volume_percent=setup.speaker_percent,
         )
+        self._gain = Volume(setup.microphone_percent)
         if message["tone"] is not None:
             mixer.play(message["tone"])
         self._engine = Engine(
@@ -126,6 +166,7 @@ class MediaServer:
             setup.period_frames,
             self._counters,
             self._forward,
+            channels=setup.channels,
             totals=self._counters.load() if message["resumed"] else Totals(),
             muted=message["muted"],
             deaf=message["deaf"],
@@ -136,22 +177,75 @@ class MediaServer:
         self._sound = Sound(
             setup,
             opened=lambda: self._send(wire.pack("opened", rate_hz=setup.rate_hz, period_frames=setup.period_frames)),
-            failed=lambda text: self._send(wire.pack("failed", text=text)),
+            failed=lambda part, text: self._send(wire.pack("failed", part=part, text=text)),
+            shut=message["shut"],
         )
+        if voice_wanted(setup):
+            self._voice = self._make_voice(setup)
         self._sound.open()
-        if setup.channels > 1:
-            self._note("stereo is asked for: one channel is sent, and what the far end sends in two is mixed into one")
         if setup.record or beside:
             from agent.media.asides import Asides  # noqa: PLC0415 - few calls have one
 
             self._asides = Asides(setup, resumed=message["resumed"], note=self._note)
+        self._lacks(lock_memory())
         gc.collect()
         gc.freeze()
         gc.disable()  # the call allocates in steady state what it frees; a collection would be a late period
 
+    def _make_voice(self, setup: AudioSetup) -> VoiceProcessor | None:
+        """None, and a note, where it cannot be had; the call goes on without."""
+        if setup.channels > 1:
+            self._note("stereo: no echo canceller, noise suppression or gain control, which work on one channel")
+            return None
+        lost = "no echo canceller, noise suppression or gain control"
+        try:
+            from agent.media.voice import VoiceProcessor  # noqa: PLC0415 - needs numpy: only calls that want it
+
+            return VoiceProcessor(setup, note=self._note, lacks=self._lacks)
+        except ImportError as error:
+            self._lacks(f"{lost}: {error}; pip install numpy")
+        except (RuntimeError, ValueError) as error:  # numpy on a processor that it was not built for; a library's no
+            self._lacks(f"{lost}: {error}; set them to off in audio, or mend that")
+        return None
+
+    def _lacks(self, text: str) -> None:
+        """Told once, not with each call: nothing changes while this process lives. Nothing, when it lacks nothing."""
+        if text and text not in self._lacking:
+            self._lacking.add(text)
+            self._note(text)
+
+    def _prepare(self, message: wire.Message) -> None:
+        """Load what calls will need, while there is none: never at the press."""
+        if self._sound is None:
+            voice = self._make_voice(wire.audio_of(message["setup"]))
+            if voice is not None:
+                voice.close()
+
+    def _begin_test(self, message: wire.Message) -> None:
+        from agent.media.self_test import SelfTest  # noqa: PLC0415 - not for being ready
+
+        self._close()
+        self._test = SelfTest(wire.audio_of(message["setup"]), message["level_dbfs"])
+        self._test.open()
+
+    def _run_test(self, test: SelfTest) -> None:
+        """The loop of a self-test. Whatever opens or closes the sound devices ends it."""
+        turn = 0
+        while self._test is test and test.turn():
+            turn += 1
+            if turn % CONTROL_TURNS == 0 and self._poll.poll(0):
+                self._receive()
+        self._end_test()
+
+    def _end_test(self) -> None:
+        test, self._test = self._test, None
+        if test is not None:
+            test.close()
+            self._send(wire.pack("self_tested", figures=test.figures()))
+
     def _connect(self, message: wire.Message, descriptor: int) -> None:
         setup = wire.transport_of(message["transport"])
-        packets = SocketPackets(descriptor, setup.remote)
+        packets = SocketPackets(descriptor, setup.remote, setup.sources)
         error = "audio is not open"
         if self._engine is not None:
             try:
@@ -163,8 +257,20 @@ class MediaServer:
             packets.close()
         self._send(wire.pack("connected", error=error))
 
+    def _play_prompt(self, message: wire.Message, descriptor: int) -> None:
+        import mmap  # noqa: PLC0415 - few calls have a prompt
+
+        try:
+            if self._mixer is not None:
+                samples = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+                begin = message["start_frame"]
+                self._mixer.play_prompt(samples, message["to"], loop=message["loop"], start_frame=begin)
+        finally:
+            os.close(descriptor)
+
     def _close(self) -> dict[str, object]:
-        """End the call if there is one; returns its final figures."""
+        """End the call if there is one; returns its final figures. A self-test ends as well."""
+        self._end_test()
         stats: dict[str, object] = {}
         if self._sound is not None and self._engine is not None:
             stats = dict(vars(self._stats(self._sound, self._engine)))
@@ -174,6 +280,9 @@ class MediaServer:
             gc.unfreeze()
         if self._asides is not None:
             self._asides.close()
+        if self._voice is not None:
+            self._voice.close()
+            self._voice = None
         self._sound = self._engine = self._mixer = self._asides = None
         return stats
 
@@ -211,8 +320,22 @@ def _adjust(engine: Engine, mixer: SpeakerMixer, message: wire.Message) -> None:
             engine.deaf = message["deaf"]
         case "digits":
             engine.send_digits(message["digits"])
+        case "key":
+            mixer.press(message["digit"])
+        case "source":
+            engine.add_source((message["address"][0], message["address"][1]))
         case "tone":
             mixer.play(message["name"])
+        case "stop_prompt":
+            mixer.stop_prompt()
+
+
+def _announce(engine: Engine, mixer: SpeakerMixer, mic: bytes, now_s: float) -> bytes:
+    """A tick while the far end hears a prompt: also one who is muted plays it."""
+    engine.announcing = True
+    far_end = engine.tick(mixer.to_far_end(bytes(len(mic)) if engine.muted else mic), now_s)
+    engine.announcing = mixer.announcing
+    return far_end
 
 
 def _receive_message(control: socket.socket) -> tuple[bytes, list[int]]:
@@ -237,11 +360,8 @@ def main() -> None:
     counters = Counters(counters_fd)
     os.close(counters_fd)
     server = MediaServer(control, counters)
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(RT_PRIORITY))
-    except OSError as error:
-        text = f"no real-time priority ({error.strerror}): set LimitRTPRIO={RT_PRIORITY} in the service's unit"
-        control.send(wire.pack("note", text=text))
+    if refusal := take_priority():
+        control.send(wire.pack("note", text=refusal))
     server.run()
 
 

@@ -1,25 +1,35 @@
-"""From the network to the speaker: SRTP off, jitter buffer, the codec's decoder with FEC and concealment."""
+"""From the network to the speaker: SRTP off, jitter buffer, the codec's decoder with FEC and concealment.
+
+The clock is the speaker's. What comes faster or slower than that, or has become more or less delay than the network
+asks for, is taken out of the decoded sound or put in, one pitch period at a time (`agent.media.stretch`).
+"""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.media import rtp
 from agent.media.codec import format_of
-from agent.media.codecs import make_decoder
-from agent.media.jitter import CONCEAL, FEC, PACKET, JitterBuffer
+from agent.media.coding import Coding
+from agent.media.continuation import bridge, faded_in
+from agent.media.jitter import CONCEAL, FEC, PACKET, SILENCE, JitterBuffer
 from agent.media.levels import LevelMeter
 from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, CodecError
 from agent.media.reception import Reception
 from agent.media.srtp import SrtpError
+from agent.media.stretch import accelerate, expand
 from agent.media.telephone_event import EventReceiver
 
 if TYPE_CHECKING:
     from agent.media.counters import Counters, Totals
     from agent.media.dtmf_detector import DtmfDetector
-    from agent.media.messages import RtpSetup
+    from agent.media.messages import MediaStats, RtpSetup
 
+HURRY_FRAMES = 2880  # 60 ms too much: to hear the far end sooner is worth joins in speech
+JOIN_S = 0.1  # between two joins in speech
+BRIDGE_S = 0.01  # of a gap is filled without the decoder; longer, and it knows better
 MAX_SOURCES = 8  # rollover counters kept of SSRCs that a gateway alternates between
 
 
@@ -41,6 +51,7 @@ class Receiver:
         totals: Totals,
         on_dtmf: Callable[[str, str], None],
         detector: DtmfDetector | None = None,
+        channels: int = 1,
     ) -> None:
         self.level = LevelMeter()
         self.reception: Reception | None = None  # of the present SSRC
@@ -48,29 +59,35 @@ class Receiver:
         self.last_packet_s: float | None = None
         self._unprotect = unprotect
         self._counters, self._totals = counters, totals
-        self._payload_type = setup.remote_payload_type
         self._event_type = setup.remote_dtmf_payload_type
         clock_hz = format_of(setup.codec).clock_rate_hz
         self._events = EventReceiver(max(1, clock_hz // (setup.dtmf_clock_hz or clock_hz)))
         self._on_dtmf = on_dtmf
         self._detector = detector
         self._indexes: dict[int, int] = {}
+        self._rate_hz, self._channels = rate_hz, channels
         self._scale = CLOCK_RATE_HZ // rate_hz  # RTP clock to the device's rate
-        # Times a whole factor, a 32 bit timestamp still wraps at 32 bits: behind here all clocks are 48 kHz.
-        codec = format_of(setup.codec)
-        self._ticks = codec.ticks
-        self._packet_frames = codec.packet_frames
+        self._codings = {
+            payload_type: Coding(codec, rate_hz, channels) for codec, payload_type in setup.other_codecs.items()
+        }
+        self._coming = self._coding = Coding(setup.codec, rate_hz, channels)
+        self._codings[setup.remote_payload_type] = self._coding
+        self._clock_offset = 0  # from the present codec's RTP clock to the first one's, in 48 kHz frames
+        self._last_index = self._last_timestamp = 0  # of the newest packet with audio
         self.jitter = JitterBuffer(
-            setup.jitter_target_ms * CLOCK_RATE_HZ // 1000,
+            setup.jitter_min_ms * CLOCK_RATE_HZ // 1000,
+            setup.jitter_max_ms * CLOCK_RATE_HZ // 1000,
             period_frames * self._scale,
-            packet_frames=self._packet_frames,
-            fec=codec.fec,
+            self._coding,
         )
-        self._decoder = make_decoder(setup.codec, rate_hz)
-        self._samples = self._decoder.samples
-        self._shorts = self._samples.cast("h")
+        self._use(self._coding)
         self._at = self._end = 0  # what of the decoder's output is still to be played, in bytes
-        self._period_bytes = period_frames * SAMPLE_BYTES
+        self._frame_bytes = channels * SAMPLE_BYTES
+        self._period_bytes = period_frames * self._frame_bytes
+        self._next_join_s = 0.0
+        self._tail: array[int] | None = None  # what would follow, where the last sound was a bridge over a gap
+        self._bridging = False
+        self._delay_s = 0.0  # between network and speaker queue, before the last `count`
         self._lost_before = totals.packets_lost
 
     def resume(self, ssrc: int, index: int) -> None:
@@ -92,9 +109,9 @@ class Receiver:
         reception = self.reception
         if reception is None or ssrc != self.ssrc:
             reception = self._switch_to(ssrc, index)
-        timestamp = ticks * self._ticks & 0xFFFFFFFF
-        is_audio = second & 0x7F == self._payload_type
-        reception.packet(index, timestamp if is_audio else None, arrival_s)
+        coding = self._codings.get(second & 0x7F)
+        timestamp = None if coding is None else self._timestamp(coding, index, ticks)
+        reception.packet(index, timestamp, arrival_s)
         totals = self._totals
         totals.packets_received += 1
         self._counters.packet_came(ssrc, reception.highest)
@@ -104,10 +121,10 @@ class Receiver:
         except rtp.RtpError:
             return
         totals.bytes_received += len(payload)
-        if is_audio:
-            self.jitter.put(sequence, timestamp, payload, arrival_s)
+        if timestamp is not None:
+            self.jitter.put(sequence, timestamp, payload, arrival_s, coding)
             return
-        self.jitter.put_no_audio(sequence, timestamp, arrival_s)
+        self.jitter.put_no_audio(sequence, ticks * self._coming.ticks & 0xFFFFFFFF, arrival_s)
         if second & 0x7F == self._event_type:
             digit = self._events.packet(ssrc, ticks, payload, marker=bool(second & rtp.MARKER))
             if digit is not None:
@@ -132,9 +149,9 @@ class Receiver:
         return bytes(self._samples[start:end])
 
     def play(self, now_s: float) -> bytes:
-        """One period for the speaker, int16 mono, decoding as much as that takes."""
+        """One period for the speaker, int16, decoding as much as that takes."""
         if self._at == self._end:
-            self._decode(now_s)
+            self._decode(now_s, 0)
             period = self.buffered()
             if period is not None:
                 return period
@@ -143,55 +160,146 @@ class Receiver:
     @property
     def waiting_frames(self) -> int:
         """Audio between network and speaker queue, in 48 kHz frames."""
-        return self.jitter.waiting_frames + (self._end - self._at) // SAMPLE_BYTES * self._scale
+        return self.jitter.waiting_frames + (self._end - self._at) // self._frame_bytes * self._scale
 
     def count(self) -> None:
         """Bring the totals up to date with what the jitter buffer and the reception counted."""
         jitter, totals = self.jitter, self._totals
-        totals.packets_late += jitter.late
+        ring = jitter.ring
+        totals.packets_late += ring.late
         totals.fec_frames += jitter.rebuilt
-        totals.packets_dropped += jitter.dropped
-        jitter.late = jitter.rebuilt = jitter.dropped = 0
+        totals.packets_dropped += ring.dropped
+        ring.late = ring.dropped = jitter.rebuilt = 0
         packets, jitter.concealed_frames = divmod(jitter.concealed_frames, jitter.packet_frames)
         totals.concealed_frames += packets
         lost = self.reception.lost if self.reception else 0
         totals.packets_lost = max(totals.packets_lost, self._lost_before + lost)
 
+        totals.jitter_buffer_emitted_frames += jitter.emitted_frames
+        totals.jitter_buffer_delay_ms += round(1000 * jitter.held_s)
+        if jitter.emitted_frames:
+            self._delay_s = jitter.held_s / jitter.emitted_frames
+        jitter.emitted_frames, jitter.held_s = 0, 0.0
+
+    def describe(self, stats: MediaStats) -> None:
+        """Fill in what the jitter buffer does now; the totals are brought up to date by `count`."""
+        stats.jitter_buffer_ms = round(self.waiting_frames * 1000 / CLOCK_RATE_HZ, 1)
+        stats.jitter_target_ms = round(self.jitter.target_frames * 1000 / CLOCK_RATE_HZ, 1)
+        stats.playout_delay_ms = round(1000 * self._delay_s, 1)
+        if self.reception is not None:
+            stats.jitter_ms = round(self.reception.jitter_ms, 2)
+
     def close(self) -> None:
-        self._decoder.close()
+        for coding in self._codings.values():
+            coding.close()
 
     def _gather(self, now_s: float) -> bytes:
         """A period that the decoder's present output does not hold all of."""
         period = bytearray(self._samples[self._at : self._end])
         self._at = self._end
         while len(period) < self._period_bytes:
-            self._decode(now_s)
+            self._decode(now_s, len(period) // self._frame_bytes * self._scale)
             end = min(self._end, self._at + self._period_bytes - len(period))
             period += self._samples[self._at : end]
             self._at = end
         return bytes(period)
 
-    def _decode(self, now_s: float) -> None:
-        """Put what is heard next into the decoder's output."""
-        action, payload, frames = self.jitter.pull(now_s)
-        skip = 0
+    def _decode(self, now_s: float, queued_frames: int) -> None:
+        """Put what is heard next, behind `queued_frames` (48 kHz), into the decoder's output."""
+        jitter, scale = self.jitter, self._scale
+        action, payload, frames = jitter.pull(now_s, queued_frames)
+        if jitter.coding is not self._coding:
+            self._use(jitter.coding)
+        decoder, skip = self._decoder, 0
         try:
             if action is PACKET:
-                done = self._decoder.decode(payload)
+                done = decoder.decode(payload)
+                if jitter.surplus_frames:
+                    fitted = self._fit(done, jitter.surplus_frames, now_s)
+                    if fitted != done:
+                        jitter.shortened((done - fitted) * scale, queued_frames)
+                    done = fitted
             elif action is FEC:
-                done = self._decoder.decode_fec(payload, self._packet_frames(payload) // self._scale)
-                skip = frames // self._scale
+                done = decoder.decode_fec(payload, self._coding.packet_frames(payload) // scale)
+                skip = frames // scale
             elif action is CONCEAL:
-                done = self._decoder.conceal(frames // self._scale)
+                done = self._bridged(frames // scale) or decoder.conceal(frames // scale)
             else:
-                done = self._be_silent(frames // self._scale)
+                done = self._be_silent(frames // scale)
         except CodecError:  # authenticated, and yet not the codec's: the far end's fault, heard as a lost packet
-            done = self._decoder.conceal((self._packet_frames(payload) or self.jitter.packet_frames) // self._scale)
-        self._at, self._end = skip * SAMPLE_BYTES, done * SAMPLE_BYTES
-        heard = self._shorts[skip:done]
+            done = decoder.conceal((self._coding.packet_frames(payload) or jitter.packet_frames) // scale)
+        if self._tail and action is not SILENCE and not self._bridging:
+            faded_in(self._tail, self._shorts[skip * self._channels : done * self._channels])
+            self._tail = None
+        self._bridging = False
+        self._at, self._end = skip * self._frame_bytes, done * self._frame_bytes
+        heard = self._shorts[skip:done] if self._channels == 1 else self._shorts[2 * skip : 2 * done : 2]
         self.level.frame(heard)
         if self._detector is not None:
             self._detect(self._detector, heard)
+
+    def _bridged(self, frames: int) -> int:
+        """Go on for `frames` at the voice's pitch, before anything is known to be lost; 0 where that cannot be."""
+        if self._tail or not self._coding.bridges or frames > BRIDGE_S * self._rate_hz:
+            return 0
+        history = array("h", self._shorts[: self._end // SAMPLE_BYTES].tobytes())
+        bridged = bridge(history, frames, self._rate_hz, self._channels)
+        if bridged is None:
+            return 0
+        sound, self._tail = bridged
+        self._shorts[: len(sound)] = memoryview(sound)
+        self._bridging = True
+        return frames
+
+    def _fit(self, done: int, surplus_frames: int, now_s: float) -> int:
+        """Make the decoded sound shorter by up to `surplus_frames` (48 kHz), or longer if that is negative; returns
+        its frames. In a pause anything goes; speech is only made shorter, by a pitch period at a time, and only where
+        the delay is long.
+        """
+        shorts = self._shorts[: done * self._channels]
+        quiet = self.level.is_quiet(shorts)
+        if not quiet:
+            if surplus_frames < HURRY_FRAMES or now_s < self._next_join_s:
+                return done
+            self._next_join_s = now_s + JOIN_S
+        change = accelerate if surplus_frames > 0 else expand
+        block = array("h", shorts.tobytes())
+        fitted = change(block, self._channels, self._rate_hz, abs(surplus_frames) // self._scale, quiet=quiet)
+        if fitted is None or len(fitted) > len(self._shorts):
+            return done
+        self._shorts[: len(fitted)] = memoryview(fitted)
+        frames = len(fitted) // self._channels
+        if frames > done:
+            self._totals.inserted_frames += (frames - done) * self._scale
+        else:
+            self._totals.removed_frames += (done - frames) * self._scale
+        return frames
+
+    def _use(self, coding: Coding) -> None:
+        """Decode with this codec from now on. Raises CodecError."""
+        self._coding, self._decoder = coding, coding.decoder
+        self._samples = self._decoder.samples
+        self._shorts = self._samples.cast("h")
+
+    def _timestamp(self, coding: Coding, index: int, ticks: int) -> int:
+        """A packet's timestamp on the one clock of 48 kHz on which the jitter buffer counts.
+
+        Times a whole factor, a 32 bit timestamp still wraps at 32 bits. Where the far end changes to a codec with
+        another RTP clock, nothing tells how the two clocks stand to each other (RFC 7160), so the stream is taken
+        to go on without a gap.
+        """
+        timestamp = ticks * coding.ticks + self._clock_offset & 0xFFFFFFFF
+        if coding is not self._coming:
+            expected = self._last_timestamp + (index - self._last_index) * self.jitter.packet_frames & 0xFFFFFFFF
+            if index < self._last_index:
+                return expected  # of before the change, and overtaken by it
+            if coding.ticks != self._coming.ticks:
+                self._clock_offset += rtp.timestamp_delta(expected, timestamp)
+                timestamp = expected
+            self._coming = coding
+        if index >= self._last_index:
+            self._last_index, self._last_timestamp = index, timestamp
+        return timestamp
 
     def _detect(self, detector: DtmfDetector, heard: memoryview) -> None:
         digit = detector.samples(heard)
@@ -201,7 +309,7 @@ class Receiver:
             self._on_dtmf(digit, "inband")
 
     def _be_silent(self, frames: int) -> int:
-        self._samples[: frames * SAMPLE_BYTES] = bytes(frames * SAMPLE_BYTES)
+        self._samples[: frames * self._frame_bytes] = bytes(frames * self._frame_bytes)
         return frames
 
     def _extend(self, ssrc: int, sequence: int) -> int:
@@ -224,5 +332,6 @@ class Receiver:
         if self.ssrc not in {None, ssrc}:
             self.jitter.restart()
         self.ssrc = ssrc
-        self.reception = Reception(index, self._ticks)
+        self.reception = Reception(index, self._coming.ticks)
+        self._last_index = index
         return self.reception

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
-REPORT_INTERVAL_S = 5.0  # RFC 3550 6.2: the minimum, which two members and one voice never exceed
-FIRST_REPORT_S = 2.5  # half of it before the first report (6.2)
-_COMPENSATION = 1.21828  # e - 3/2: corrects for the randomisation's bias (6.3.1)
+MINIMUM_S = 5.0  # between two reports (RFC 3550 6.2) where the profile has no feedback
+FEEDBACK_MINIMUM_S = 1.0  # with feedback (SAVPF) there is none (RFC 4585 3.4); the encoder acts once a second
+MEMBERS = 2  # of a call; both send, so RFC 3550 6.3.1's share for receivers does not apply
+_BANDWIDTH_SHARE = 0.05  # of the session's, for all members' RTCP (6.2)
+_COMPENSATION = 1.21828  # e - 3/2: corrects for what reconsideration adds (6.3.1)
+_SIZE_GAIN = 1 / 16  # of each packet in the average size (6.3.3)
+UDP_IP_BYTES = 28  # count as the packet's (6.2)
 
 SR, RR, SDES, BYE = 200, 201, 202, 203
 _CNAME = 1
@@ -61,10 +66,45 @@ class Bye:
     ssrcs: tuple[int, ...]
 
 
-def interval_s(*, first: bool) -> float:
-    """The time until the next report, randomised over 0.5..1.5 so that members do not synchronise (6.3.1)."""
-    chance = int.from_bytes(os.urandom(4)) / 2**32  # the `random` module would lengthen the process's start
-    return (FIRST_REPORT_S if first else REPORT_INTERVAL_S) * (0.5 + chance) / _COMPENSATION
+class Timing:
+    """When the next report is due (6.3): an interval that fits the bandwidth, randomised, and reconsidered as it ends.
+
+    `minimum_s` is halved before the first report. `random` gives 0..1.
+    """
+
+    def __init__(self, now_s: float, minimum_s: float, first_bytes: int, random: Callable[[], float]) -> None:
+        self._minimum_s, self._random = minimum_s, random
+        self._average_bytes = float(first_bytes + UDP_IP_BYTES)
+        self._last_s = now_s
+        self._initial = True
+        self.next_s = now_s + self._interval_s(0)
+
+    def packet(self, size: int) -> None:
+        """An RTCP packet of either side, for the average size."""
+        self._average_bytes += (size + UDP_IP_BYTES - self._average_bytes) * _SIZE_GAIN
+
+    def is_due(self, now_s: float, session_bps: int) -> bool:
+        """At `next_s`: whether to send now. If not, it is due later (timer reconsideration, 6.3.6)."""
+        due_s = self._last_s + self._interval_s(session_bps)
+        if due_s > now_s:
+            self.next_s = due_s
+            return False
+        return True
+
+    def sent(self, now_s: float, session_bps: int) -> None:
+        """A report was sent."""
+        self._last_s, self._initial = now_s, False
+        self.next_s = now_s + self._interval_s(session_bps)
+
+    def _interval_s(self, session_bps: int) -> float:
+        minimum_s = self._minimum_s / 2 if self._initial else self._minimum_s
+        share_s = MEMBERS * self._average_bytes * 8 / (session_bps * _BANDWIDTH_SHARE) if session_bps else 0.0
+        return max(minimum_s, share_s) * (0.5 + self._random()) / _COMPENSATION
+
+
+def chance() -> float:
+    """0..1; the `random` module would lengthen the process's start."""
+    return int.from_bytes(os.urandom(4)) / 2**32
 
 
 def ntp_of(now_s: float) -> int:
@@ -108,7 +148,10 @@ def build(ssrc: int, cname: str, *, sender: SenderInfo | None, block: ReportBloc
 
 
 def parse(packet: bytes) -> list[Report | Bye]:
-    """The SR, RR and BYE of a compound packet, in order; other types are skipped. Raises RtcpError."""
+    """The SR, RR and BYE of a compound packet, in order; other types are skipped. Raises RtcpError.
+
+    A packet that begins with another type (reduced size, RFC 5506) is read all the same; none of ours does.
+    """
     found: list[Report | Bye] = []
     at, size = 0, len(packet)
     if size == 0:
@@ -125,8 +168,10 @@ def parse(packet: bytes) -> list[Report | Bye]:
         at = end
         if first & 0x20:
             padding = packet[end - 1]
-            if padding == 0 or end - padding < start:
+            if padding == 0 or padding % 4 or end - padding < start:
                 raise RtcpError(f"RTCP padding of {padding} bytes does not fit")
+            if end != size:
+                raise RtcpError("RTCP padding before the last packet of a compound one")
             end -= padding
         count = first & 0x1F
         if kind in {SR, RR}:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 from agent.media import rtp
 from agent.media.codec import format_of
 from agent.media.codecs import make_encoder
+from agent.media.encoder_control import EncoderControl, EncoderLimits, EncoderSettings
 from agent.media.levels import LevelMeter
-from agent.media.opus import SAMPLE_BYTES, UNSENT_BYTES
+from agent.media.opus import UNSENT_BYTES
 from agent.media.telephone_event import EventSender
 
 if TYPE_CHECKING:
     from agent.media.counters import Counters, Totals
     from agent.media.messages import OpusSetup, RtpSetup
-
-MAX_FEC_LOSS_PERCENT = 20  # beyond it FEC takes more from the voice than it gives back
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,23 @@ def random_position() -> TxPosition:
     return TxPosition(int.from_bytes(os.urandom(2)) & 0x7FFF, int.from_bytes(os.urandom(4)))
 
 
+HEADER_BYTES = 20 + 8 + rtp.HEADER_BYTES + 16  # of a packet: IPv4, UDP, RTP and the longest SRTP tag
+
+
+def encoder_limits(codec: str, opus: OpusSetup) -> EncoderLimits:
+    """What the codec and its setup leave the control to choose from. Raises CodecError."""
+    kind = format_of(codec)
+    fec = kind.fec and opus.fec
+    best = EncoderSettings(kind.bitrate_bps or opus.bitrate_bps, opus.packet_loss_percent if fec else 0, opus.ptime_ms)
+    return EncoderLimits(best, kind.bitrate_bps or opus.min_bitrate_bps, opus.max_ptime_ms, fec=fec)
+
+
 class Sender:
     """One outgoing stream. `capture` takes the microphone's periods and sends a packet with each full frame.
 
-    Digits go out in place of audio (RFC 4733); `on_digit(digit)` is called as each begins. `level` meters what is
-    sent. `send` gets the protected packet. Raises CodecError when the setup is impossible.
+    The microphone has `channels`, interleaved. Digits go out in place of audio (RFC 4733); `on_digit(digit)` is called
+    as each begins. `level` meters what is sent, of two channels the first. `send` gets the protected packet.
+    `settings` are the encoder's at present. Raises CodecError when the setup is impossible.
     """
 
     def __init__(
@@ -55,6 +66,7 @@ class Sender:
         totals: Totals,
         muted: bool,
         on_digit: Callable[[str], None],
+        channels: int = 1,
     ) -> None:
         self.muted = muted
         self.level = LevelMeter()
@@ -65,21 +77,21 @@ class Sender:
         self._counters, self._totals = counters, totals
         self._receive_only = setup.receive_only
         self._clock_hz = format_of(setup.codec).clock_rate_hz
-        self._step = self._clock_hz * opus.ptime_ms // 1000
         self._event_type = setup.dtmf_payload_type
         self._events = EventSender(opus.ptime_ms, setup.dtmf_clock_hz or self._clock_hz)
         self._on_digit = on_digit
         self._marker = rtp.MARKER  # a talk spurt begins
         self._dtx = opus.dtx
-        self._least_loss = opus.packet_loss_percent
-        self._loss = opus.packet_loss_percent
-        self._encoder = make_encoder(setup.codec, opus, rate_hz, headroom=rtp.HEADER_BYTES)
-        self._frame = self._encoder.samples
-        self._frame_bytes = self._encoder.frame_bytes
+        limits = encoder_limits(setup.codec, opus)
+        self.settings = limits.best
+        self._control = EncoderControl(limits) if opus.adapt else None
+        self._encoder = make_encoder(setup.codec, opus, rate_hz, headroom=rtp.HEADER_BYTES, channels=channels)
+        self._channels = channels
         self._packet = self._encoder.packet
         self._encode = self._encoder.encode
         self._filled = 0
-        self._shorts = self._frame.cast("h")
+        self._next_ptime_ms: int | None = None  # from the next packet border on
+        self._set_ptime(opus.ptime_ms)
 
     def capture(self, samples: bytes, now_s: float) -> None:
         """One period of the microphone. Muted, silence is sent in its place, so the far end hears no cut line."""
@@ -97,18 +109,34 @@ class Sender:
         else:
             self._filled = 0
             self._send_frame(now_s)
+            if self._next_ptime_ms is not None and not self._events.busy:
+                self._set_ptime(self._next_ptime_ms)
 
-    def expect_loss(self, percent: float) -> None:
-        """Dimension FEC for the loss that the far end reports, never below the setup's."""
-        loss = min(MAX_FEC_LOSS_PERCENT, max(self._least_loss, round(percent)))
-        if loss != self._loss:
-            self._loss = loss
-            self._encoder.set_packet_loss(loss)
+    def take_report(self, now_s: float, loss: float, round_trip_s: float | None, jitter_s: float) -> None:
+        """What the far end reports of this stream, for the encoder to act on."""
+        if self._control is not None:
+            settings = self._control.report(now_s, loss, round_trip_s, jitter_s)
+            if settings is not None:
+                self.apply(settings)
+
+    def apply(self, settings: EncoderSettings) -> None:
+        """Change the running encoder; another frame length counts from the next packet on. Raises CodecError."""
+        present, self.settings = self.settings, settings
+        if settings.bitrate_bps != present.bitrate_bps:
+            self._encoder.set_bitrate(settings.bitrate_bps)
+        if settings.packet_loss_percent != present.packet_loss_percent:
+            self._encoder.set_packet_loss(settings.packet_loss_percent)
+        if settings.ptime_ms != present.ptime_ms:
+            self._next_ptime_ms = settings.ptime_ms
+
+    @property
+    def session_bps(self) -> int:
+        """What the stream takes of the network, headers included."""
+        return self.settings.bitrate_bps + HEADER_BYTES * 8 * 1000 // self.settings.ptime_ms
 
     def timestamp_at_capture(self) -> int:
         """The RTP timestamp of the sample that is captured now."""
-        filled_frames = self._filled // SAMPLE_BYTES * self._step * SAMPLE_BYTES // self._frame_bytes
-        return (self.timestamp + filled_frames) & 0xFFFFFFFF
+        return (self.timestamp + self._filled * self._step // self._frame_bytes) & 0xFFFFFFFF
 
     def send_digits(self, digits: str) -> None:
         """Queue `digits`. Ignored when telephone-event was not agreed on: who asks has been told already."""
@@ -123,11 +151,21 @@ class Sender:
     def close(self) -> None:
         self._encoder.close()
 
+    def _set_ptime(self, ptime_ms: int) -> None:
+        """Only between two packets: the timestamps go on where the last one's sound ended."""
+        self._next_ptime_ms = None
+        self._encoder.set_ptime(ptime_ms)
+        self._events.set_frame(ptime_ms)
+        self._step = self._clock_hz * ptime_ms // 1000
+        self._frame = self._encoder.samples
+        self._frame_bytes = self._encoder.frame_bytes
+        self._metered = self._frame.cast("h")[:: self._channels]
+
     def _send_frame(self, now_s: float) -> None:
         if self._events.busy and self._send_event(now_s):
             return
         length = self._encode()
-        self.level.frame(self._shorts)
+        self.level.frame(self._metered)
         timestamp = self.timestamp
         self.timestamp = (timestamp + self._step) & 0xFFFFFFFF
         if self._dtx and length <= UNSENT_BYTES:

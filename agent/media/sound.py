@@ -7,25 +7,29 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.media.fill import CHECK_TICKS, FillKeeper
+from agent.media.stretch import accelerate, expand
 from hardware.devices import open_capture, open_playback
-from hardware.pcm import BYTES_PER_SAMPLE, Capture, PcmError, PcmSettings, Playback
+from hardware.pcm import Capture, PcmError, PcmSettings, Playback
 
 if TYPE_CHECKING:
-    from agent.media.messages import AudioSetup
+    from agent.media.messages import AudioPart, AudioSetup
 
 REOPEN_S = 1.0  # a card that was unplugged, or is busy, is tried again this often
 STALE_S = 0.2  # sound that waited longer in the card's or the server's buffer would be delay for all of the call
 MAX_SPEED = 2  # times real time: how fast a speaker may be refilled that has run empty
+_NEWLY_OPEN = -1  # no device has so many xruns
 MAX_BEHIND_S = 0.1  # the timer clock catches up with a late wake-up, not with a suspended board
 
 
 class Sound:
     """Microphone and speaker of one call. `read` paces the caller, `write` plays; neither raises.
 
-    Without a microphone (`setup.capture` is empty) `read` gives b"" at the speaker's pace.
+    Without a microphone (`setup.capture` is empty) `read` gives b"" at the speaker's pace; while the microphone is
+    `shut`, which closes its device, silence.
 
-    A device that fails is reported once by `failed(text)`; from then on silence is read on the monotonic clock, what
-    is written goes nowhere, and the device is opened again every second. `opened()` tells when both are (again) open.
+    A device that fails is reported by `failed(part, text)`, once, and once more when something else keeps it from being
+    opened again; from then on silence is read on the monotonic clock, what is written goes nowhere, and the device is
+    opened again every second. `opened()` tells when both are (again) open.
     """
 
     def __init__(
@@ -33,68 +37,135 @@ class Sound:
         setup: AudioSetup,
         *,
         opened: Callable[[], None],
-        failed: Callable[[str], None],
+        failed: Callable[[AudioPart, str], None],
+        shut: bool = False,
         open_capture: Callable[[str, PcmSettings], Capture] = open_capture,
         open_playback: Callable[[str, PcmSettings], Playback] = open_playback,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._setup = setup
-        self._settings = PcmSettings(setup.rate_hz, setup.period_frames, setup.periods, setup.fill_frames)
+        self._settings = PcmSettings(
+            setup.rate_hz, setup.period_frames, setup.periods, setup.fill_frames, setup.channels
+        )
         self._opened, self._failed = opened, failed
         self._open_capture, self._open_playback = open_capture, open_playback
         self._monotonic, self._sleep = monotonic, sleep
         self._period_s = setup.period_frames / setup.rate_hz
-        self._silence = bytes(setup.period_frames * BYTES_PER_SAMPLE) if setup.capture else b""
+        self._silence = bytes(self._settings.period_bytes) if setup.capture else b""
+        self._shut = shut
         self._capture: Capture | None = None
         self._playback: Playback | None = None
-        self._capture_reported = self._playback_reported = False
+        # Why each is away, as far as it was reported: the numbers of the errors since it was open.
+        self._reported: dict[AudioPart, set[int | None]] = {"microphone": set(), "speaker": set()}
         self._read_s: float | None = None  # when the microphone gave its last period
         self._goal_frames = max(setup.fill_frames - setup.period_frames, 0)  # queued when it is time for a period
-        self._fill = FillKeeper(setup.fill_frames, setup.period_frames)
+        self._fill = FillKeeper(self._settings, accelerate, expand)
         self._writes_to_check = CHECK_TICKS
+        self._queued_frames = self._goal_frames
+        self._written = b""  # the last period
+        self._stretched_frames = 0  # by which the last write was longer or shorter than a period
+        self._breaks = 0  # in the sound of the devices that are open, as far as `interrupted` has told of them
         self._retry_s = 0.0
         self._timer_s: float | None = None
         self._capture_xruns = self._playback_xruns = 0  # of devices that were closed, less those taken
 
     def open(self) -> None:
         """Open both. The microphone first: it starts with its first read, the speaker with its first write."""
-        if self._setup.capture:
+        if self._wants_microphone:
             self._open_microphone()
         self._open_speaker()
         self._retry_s = self._monotonic() + REOPEN_S
         self._tell_when_open()
 
+    def shut_microphone(self, *, shut: bool) -> None:
+        """Close the microphone's device until it may be opened again."""
+        if shut == self._shut:
+            return
+        self._shut = shut
+        if shut:
+            was_away = bool(self._reported["microphone"])
+            self._close_microphone()
+            self._reported["microphone"].clear()
+            if was_away:
+                self._tell_when_open()
+        elif self._wants_microphone:
+            self._open_microphone()
+            self._retry_s = self._monotonic() + REOPEN_S
+            self._tell_when_open()
+
     def read(self) -> bytes:
-        """One period of int16 mono: blocks until it is over."""
+        """One period of int16 frames: blocks until it is over."""
         if self._capture is not None:
             try:
                 return self._read(self._capture)
             except PcmError as error:
                 self._lose_microphone(error)
-        if not self._setup.capture and self._playback is not None:
+        if not self._wants_microphone and self._playback is not None:
             self._wait_for_speaker(self._playback)
-            return b""
+            return self._silence
         return self._timed_silence()
 
-    def write(self, samples: bytes) -> None:
-        """One period of int16 mono for the speaker."""
+    def write(self, samples: bytes) -> bytes:
+        """One period of int16 frames for the speaker. Returns what it really got: a little less or more where the
+        clocks of the two cards differ, b"" while there is none."""
         playback = self._playback
         if playback is None:
             self._retry()
-            return
+            return b""
+        if self._stretched_frames:
+            self._queued_frames += self._stretched_frames
+            self._stretched_frames = 0
         try:
             self._writes_to_check -= 1
             if not self._writes_to_check:
                 self._writes_to_check = CHECK_TICKS
-                correction = self._fill.correction(playback.queued_frames(), samples)
-                if correction < 0:
-                    return
-                if correction > 0:
-                    playback.write(samples)
+                samples = self._checked(playback, samples)
             playback.write(samples)
         except PcmError as error:
             self._lose_speaker(error)
+            return b""
+        self._written = samples
+        return samples
+
+    @property
+    def queued_frames(self) -> int:
+        """What was queued for the speaker when the last write came, as of the last look at it (`CHECK_TICKS`)."""
+        return self._queued_frames
+
+    def interrupted(self) -> bool:
+        """Whether since the last call sound was lost, or silence put in, on either side; `queued_frames` is exact then.
+
+        An overrun of the microphone, an underrun or a full queue of the speaker, a device that was opened anew.
+        """
+        playback, capture = self._playback, self._capture
+        if playback is None:
+            return False
+        breaks = playback.xruns + playback.dropped_frames + (capture.xruns if capture is not None else 0)
+        if breaks == self._breaks:
+            return False
+        self._breaks = breaks
+        self._queued_frames = max(0, self.delay_frames() - len(self._written) // self._settings.frame_bytes)
+        self._stretched_frames = len(self._written) // self._settings.frame_bytes - self._settings.period_frames
+        return True
+
+    def delay_frames(self) -> int:
+        """From what is written now to what is read next: the speaker's queue and what waits in the microphone's.
+
+        Asks both devices, so it is for one who needs it exact: on one clock a late wake-up does not change it.
+        """
+        delay_frames = 0
+        if self._playback is not None:
+            try:
+                delay_frames += self._playback.queued_frames()
+            except PcmError as error:
+                self._lose_speaker(error)
+        if self._capture is not None:
+            try:
+                delay_frames += self._capture.waiting_frames()
+            except PcmError as error:
+                self._lose_microphone(error)
+        return delay_frames
 
     def take_counts(self) -> tuple[int, int, int]:
         """Capture xruns, playback xruns and fill corrections since the last call."""
@@ -111,6 +182,12 @@ class Sound:
         if self._playback is not None:
             self._playback.close()
         self._capture = self._playback = None
+
+    def _checked(self, playback: Playback, samples: bytes) -> bytes:
+        self._queued_frames = playback.queued_frames()
+        corrected = self._fill.corrected(self._queued_frames, samples, self._written)
+        self._stretched_frames = (len(corrected) - len(samples)) // self._settings.frame_bytes
+        return corrected
 
     def _read(self, capture: Capture) -> bytes:
         period = capture.read()
@@ -164,7 +241,7 @@ class Sound:
     def _retry(self) -> None:
         if self._monotonic() < self._retry_s:
             return
-        if self._capture is None and self._setup.capture:
+        if self._capture is None and self._wants_microphone:
             self._open_microphone()
         if self._playback is None:
             self._open_speaker()
@@ -172,33 +249,43 @@ class Sound:
         self._tell_when_open()
 
     def _tell_when_open(self) -> None:
-        if self._playback is not None and (self._capture is not None or not self._setup.capture):
+        if self._playback is not None and (self._capture is not None or not self._wants_microphone):
             self._opened()
 
     def _open_microphone(self) -> None:
         try:
             self._capture = self._open_capture(self._setup.capture, self._settings)
         except PcmError as error:
-            self._report_microphone(error)
+            self._report("microphone", error)
             return
-        self._capture_reported = False
+        self._reported["microphone"].clear()
         self._timer_s = self._read_s = None
+        self._breaks = _NEWLY_OPEN
 
     def _open_speaker(self) -> None:
         try:
             self._playback = self._open_playback(self._setup.playback, self._settings)
         except PcmError as error:
-            self._report_speaker(error)
+            self._report("speaker", error)
             return
-        self._playback_reported = False
+        self._reported["speaker"].clear()
+        self._queued_frames, self._stretched_frames = self._goal_frames, 0
+        self._breaks = _NEWLY_OPEN
 
-    def _lose_microphone(self, error: PcmError) -> None:
+    @property
+    def _wants_microphone(self) -> bool:
+        return bool(self._setup.capture) and not self._shut
+
+    def _close_microphone(self) -> None:
         if self._capture is not None:
             self._capture_xruns += self._capture.xruns
             self._capture.close()
-        self._capture = None
+        self._capture = self._read_s = self._timer_s = None
+
+    def _lose_microphone(self, error: PcmError) -> None:
+        self._close_microphone()
         self._retry_s = self._monotonic() + REOPEN_S
-        self._report_microphone(error)
+        self._report("microphone", error)
 
     def _lose_speaker(self, error: PcmError) -> None:
         if self._playback is not None:
@@ -206,14 +293,9 @@ class Sound:
             self._playback.close()
         self._playback = None
         self._retry_s = self._monotonic() + REOPEN_S
-        self._report_speaker(error)
+        self._report("speaker", error)
 
-    def _report_microphone(self, error: PcmError) -> None:
-        if not self._capture_reported:
-            self._capture_reported = True
-            self._failed(f"microphone: {error.strerror or error}")
-
-    def _report_speaker(self, error: PcmError) -> None:
-        if not self._playback_reported:
-            self._playback_reported = True
-            self._failed(f"speaker: {error.strerror or error}")
+    def _report(self, part: AudioPart, error: PcmError) -> None:
+        if error.errno not in self._reported[part]:
+            self._reported[part].add(error.errno)
+            self._failed(part, f"{part}: {error.strerror or error}")

@@ -52,10 +52,15 @@ class EventSender:
     def __init__(self, frame_ms: int, clock_hz: int) -> None:
         self.busy = False  # whether `next_packet` wants to be asked
         self._queue: deque[int] = deque()
-        self._frame_ms, self._clock_hz = frame_ms, clock_hz
+        self._clock_hz = clock_hz
+        self._frame = 0  # of the digit that is being sent, counted from 1
+        self.set_frame(frame_ms)
+
+    def set_frame(self, frame_ms: int) -> None:
+        """Another packet interval. Only while not `busy`: a digit's packets tell its length by it."""
+        self._frame_ms = frame_ms
         self._tone_frames = -(-TONE_MS // frame_ms)
         self._gap_frames = max(-(-GAP_MS // frame_ms), _RESENT_ENDS)
-        self._frame = 0  # of the digit that is being sent, counted from 1
 
     def add(self, digits: str) -> None:
         """To be sent after those that wait; what is beyond `MAX_QUEUED_DIGITS` is left out."""

@@ -7,8 +7,9 @@ The plans are named after their standard; the default is `etsi`:
 | `etsi` | 425 Hz, 1 s of 5 s     | 425 Hz, 0.5 s of 1 s     | ETSI TR 101 041-2, harmonized European tones          |
 | `us`   | 440+480 Hz, 2 s of 6 s | 480+620 Hz, 0.5 s of 1 s | North American precise tone plan (ITU-T E.300 Sup. 3) |
 
-In both, `error` is the special information tone (ITU-T E.180: 950, 1400, 1800 Hz, 330 ms each) once, and `ringtone`
-and `answered` are our own, since no standard has them. Pure: the same samples for the same name and rate, always.
+In both, `error` is the special information tone (ITU-T E.180: 950, 1400, 1800 Hz, 330 ms each, a second of pause), and
+`ringtone`, `answered` and `hangup` are our own, since no standard has them. Pure: the same samples for the same name,
+rate and volume, always.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ def _warble(rings: int) -> tuple[Segment, ...]:
 
 _OWN = {
     "ringtone": Pattern((*_warble(8), Segment(240), *_warble(8), Segment(1840)), repeat=True, level_dbfs=-12.0),
-    "error": Pattern((Segment(330, (950,)), Segment(330, (1400,)), Segment(330, (1800,))), repeat=False),
+    "error": Pattern((Segment(330, (950,)), Segment(330, (1400,)), Segment(330, (1800,)), Segment(1000)), repeat=True),
     "answered": Pattern((Segment(70, (660,)), Segment(110, (880,))), repeat=False, level_dbfs=-24.0),
+    "hangup": Pattern((Segment(110, (880,)), Segment(170, (660,))), repeat=False, level_dbfs=-24.0),
 }
 PLANS: dict[str, dict[str, Pattern]] = {
     "etsi": {
@@ -96,10 +98,14 @@ def key_pattern(digit: str) -> Pattern:
 
 
 class Tone:
-    """A pattern being played at a sample rate. `stop` lets it end softly; `over` says that nothing more will come."""
+    """A pattern being played at a sample rate, `volume_db` louder or (below 0) softer than its plan says.
 
-    def __init__(self, pattern: Pattern, rate_hz: int) -> None:
+    `stop` lets it end softly; `over` says that nothing more will come.
+    """
+
+    def __init__(self, pattern: Pattern, rate_hz: int, volume_db: float = 0.0) -> None:
         self.over = False
+        self._peak = _FULL_SCALE * 10 ** (min(pattern.level_dbfs + volume_db, 0.0) / 20)
         self._rate_hz = rate_hz
         self._pattern = pattern
         self._parts = self._play()
@@ -123,18 +129,16 @@ class Tone:
 
     def stop(self) -> None:
         """Fade out from here within `EDGE_MS`."""
-        edge = self._rate_hz * EDGE_MS // 1000
-        tail = self.read(edge)
-        fade = _edge(self._rate_hz)
+        fade = fade_gains(self._rate_hz)
+        tail = self.read(len(fade))
         self._left = array("h", [int(x * gain) for x, gain in zip(tail, reversed(fade), strict=True)])
         self._parts, self.over = iter(()), False
 
     def _play(self) -> Iterator[array[int]]:
         """Piece by piece: no piece is long to make, so that the audio thread never waits for one."""
-        peak = _FULL_SCALE * 10 ** (self._pattern.level_dbfs / 20)
         while True:
             for segment in self._pattern.segments:
-                yield from _segment(segment, self._rate_hz, peak)
+                yield from _segment(segment, self._rate_hz, self._peak)
             if not self._pattern.repeat:
                 return
 
@@ -148,7 +152,7 @@ def _segment(segment: Segment, rate_hz: int, peak: float) -> Iterator[array[int]
             frames -= part
         return
     wave = _wave(segment.frequencies_hz, rate_hz, peak)
-    edge = _edge(rate_hz)
+    edge = fade_gains(rate_hz)
     begin, size = len(edge), len(wave)
     yield array("h", [int(wave[at % size] * gain) for at, gain in enumerate(edge)])
     at, end = begin, frames - begin
@@ -161,7 +165,8 @@ def _segment(segment: Segment, rate_hz: int, peak: float) -> Iterator[array[int]
 
 
 @cache
-def _edge(rate_hz: int) -> tuple[float, ...]:
+def fade_gains(rate_hz: int) -> tuple[float, ...]:
+    """The gains of a beginning, frame by frame: half a cosine, `EDGE_MS` long. Backwards it is an end."""
     frames = ceil(rate_hz * EDGE_MS / 1000)
     return tuple(0.5 - 0.5 * cos(pi * (at + 0.5) / frames) for at in range(frames))
 

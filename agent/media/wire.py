@@ -3,10 +3,12 @@
 Every message is a JSON object with a `type`; the descriptor of a call's socket rides along by SCM_RIGHTS. Datagrams
 of that socket that are not RTP go back as they came: `b"D"`, a length byte, the sender's address as JSON, the bytes.
 
-    to media      open {setup, muted, deaf, tone, resumed} · connect {transport, key_id} + fd · mute {muted}
-                  deaf {deaf} · digits {digits} · tone {name} · close · ping {id}
-    from media    ready · opened {rate_hz, period_frames} · failed {text} · connected {error} · stats {stats}
-                  dtmf {digit, source} · closed {stats} · pong {id} · note {text}
+    to media      open {setup, muted, shut, deaf, tone, resumed} · connect {transport, key_id} + fd · mute {muted}
+                  shut {shut} · deaf {deaf} · digits {digits} · key {digit} · tone {name} · source {address}
+                  stop_prompt · prompt {to, loop, start_frame} + fd · close · ping {id} · prepare {setup}
+                  self_test {setup, level_dbfs} · end_self_test
+    from media    ready · opened {rate_hz, period_frames} · failed {part, text} · connected {error} · stats {stats}
+                  dtmf {digit, source} · closed {stats} · pong {id} · note {text} · self_tested {figures}
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ def transport_fields(setup: TransportSetup) -> Message:
         "tx": binascii.b2a_base64(setup.keys.tx).decode(),
         "rx": binascii.b2a_base64(setup.keys.rx).decode(),
     }
-    return {"remote": setup.remote, "keys": keys, "rtp": vars(setup.rtp), "opus": vars(setup.opus)}
+    rtp, opus = vars(setup.rtp), vars(setup.opus)
+    return {"remote": setup.remote, "keys": keys, "rtp": rtp, "opus": opus, "sources": setup.sources}
 
 
 def transport_of(fields: Message) -> TransportSetup:
@@ -59,6 +62,7 @@ def transport_of(fields: Message) -> TransportSetup:
         keys=SrtpKeys(keys["profile"], binascii.a2b_base64(keys["tx"]), binascii.a2b_base64(keys["rx"])),
         rtp=RtpSetup(**fields["rtp"]),
         opus=OpusSetup(**fields["opus"]),
+        sources=tuple((host, port) for host, port in fields["sources"]),
     )
 
 

@@ -39,6 +39,11 @@ class NetworkWatch:
         self._overrun = False
         self._watched = False  # there is a picture to compare with
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is an address that others can reach; also while nobody knows."""
+        return not self._watched or bool(self._picture.addresses)
+
     async def run(self) -> None:
         """Watch until cancelled. Where the system forbids it, say so once and return: calls work without. What only
         fails for once (no descriptors, no memory) is told once and tried again."""

@@ -8,14 +8,16 @@ its addresses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from agent.media.messages import MediaStats
+from agent.rtc.events import PathKind
 
-SEGMENT_SAMPLES = 300  # the SDK's STATS_FLUSH_THRESHOLD: five minutes in one body
+SEGMENT_SAMPLES = 180  # the SDK's callReportFlushInterval, one sample a second
 _INTERVAL_MS = 1000
+_SOCKET_CLOSED = {"type": "socket-close", "socketClose": {}}  # as the SDK tells of any lost connection
 
 Payload = dict[str, Any]
 
@@ -30,18 +32,16 @@ class ReportedCall:
     caller_number: str
     version: str  # of this program, as "Callpoint/1.2"
     authentication: Literal["login_password", "login_token", "anonymous_login", "unknown"] = "unknown"
-    telnyx_session_id: str | None = None
-    telnyx_leg_id: str | None = None
     media: dict[str, bool] = field(default_factory=dict)  # trickleIce, forceRelayCandidate, ...: switches only
 
 
 @dataclass(frozen=True)
-class PathKind:
-    """How the packets travel: ICE candidate types (RFC 8445) and transport, no addresses."""
+class GatewayIds:
+    """What the gateway calls a call; each is told once the gateway has."""
 
-    local: Literal["host", "srflx", "prflx", "relay"]
-    remote: Literal["host", "srflx", "prflx", "relay"]
-    protocol: Literal["udp", "tcp"]
+    session_id: str | None = None
+    leg_id: str | None = None
+    call_control_id: str | None = None
 
 
 class CallReport:
@@ -58,18 +58,24 @@ class CallReport:
         self._before_s = now_s
         self._stats: list[Payload] = []
         self._segment = 0
+        self._ids = GatewayIds()
+
+    def learn_ids(self, session_id: str | None, leg_id: str | None, call_control_id: str | None) -> None:
+        """The gateway's names of this call; None leaves what was known."""
+        told = {"session_id": session_id, "leg_id": leg_id, "call_control_id": call_control_id}
+        self._ids = replace(self._ids, **{name: value for name, value in told.items() if value})
 
     def take(self, stats: MediaStats, now_s: float, state: str, path: PathKind | None = None) -> Payload | None:
-        """Add the last second's figures; every 300th time a segment comes back. `state` is the call's state now."""
+        """Add the last second's figures; the `SEGMENT_SAMPLES`th time a segment comes back. `state` is the call's."""
         self._stats.append(self._entry(stats, now_s, path))
         self._before, self._before_s = stats, now_s
         return self._flush(state, now_s, final=False) if len(self._stats) >= SEGMENT_SAMPLES else None
 
-    def flush(self, state: str, now_s: float, reason: Literal["socket-close", "socket-error"]) -> Payload | None:
+    def flush(self, state: str, now_s: float) -> Payload | None:
         """The segment so far, when the connection to the gateway has gone; None when there is nothing to tell."""
         payload = self._flush(state, now_s, final=False)
         if payload is not None:
-            payload["flushReason"] = {"type": reason}
+            payload["flushReason"] = _SOCKET_CLOSED
         return payload
 
     def finish(self, now_s: float) -> Payload | None:
@@ -93,8 +99,9 @@ class CallReport:
             "callerNumber": _without_secrets(call.caller_number),
             "direction": call.direction,
             "state": state,
-            "telnyxSessionId": call.telnyx_session_id,
-            "telnyxLegId": call.telnyx_leg_id,
+            "telnyxSessionId": self._ids.session_id,
+            "telnyxLegId": self._ids.leg_id,
+            "telnyxCallControlId": self._ids.call_control_id,
             "sdkVersion": call.version,
             "clientSummary": {
                 "authentication": {"type": call.authentication},

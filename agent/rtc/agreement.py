@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.rtc import sdp
 from agent.rtc.aiortc_seams import ExportedKeys
 from agent.rtc.codecs import CODECS, Codec, offered, offered_events
 from agent.rtc.events import Handover, PeerSettings
+from agent.rtc.wishes import PACKETS_MS
 
-_VALID_PTIMES_MS = (60, 40, 20, 10)
+logger = logging.getLogger(__name__)
+
 _OVERHEAD_BYTES = 20 + 8 + 12 + 16  # IPv4, UDP, RTP and the longest SRTP tag: b=AS counts them (RFC 8866 5.8)
 _RECEIVED = {"sendrecv": "recvonly", "sendonly": "inactive"}  # what is left of a direction without a microphone
 _SENDING = {"sendrecv", "sendonly"}
@@ -29,6 +32,7 @@ class Agreement:
     event: Codec | None
     our_event_payload_type: int | None
     direction: str
+    other_codecs: dict[str, int] = field(default_factory=dict)  # the far end may change to them (RFC 3264 7)
 
     def answered_codecs(self) -> tuple[Codec, ...]:
         """What an answer lists: the codec, and telephone-event beside it."""
@@ -37,7 +41,11 @@ class Agreement:
     def handover(self, fd: int, address: tuple[str, int] | None, keys: ExportedKeys, ssrc: int, cname: str) -> Handover:
         """All that the media process needs."""
         codec, settings = self.codec, self.settings
-        ptime_ms = agreed_ptime(settings.ptime_ms, self.remote.longest_packet_ms(codec))
+        wishes = self.remote.wishes(codec)
+        if wishes.absurd:
+            logger.info("ignoring what the far end says of its sound: %s make no sense", ", ".join(wishes.absurd))
+        opus = codec.name == "opus"
+        ptime_ms = wishes.packet_ms(settings.ptime_ms)
         limits_kbps = [limit for limit in (settings.bandwidth_kbps, self.remote.bandwidth_kbps) if limit]
         return Handover(
             fd=fd,
@@ -50,14 +58,21 @@ class Agreement:
             payload_type=codec.payload_type,
             remote_payload_type=self.our_payload_type,
             ptime_ms=ptime_ms,
-            fec=settings.fec and codec.parameters.get("useinbandfec") == "1",
-            max_bitrate_bps=max_bitrate(codec, limits_kbps, ptime_ms),
+            fec=settings.fec and wishes.fec,
+            max_bitrate_bps=max_bitrate(wishes.max_bitrate_bps, limits_kbps, ptime_ms),
+            # Opus has to be taken in any length (RFC 7587 4.2); of others only what the far end says is safe.
+            max_ptime_ms=wishes.longest_ms(PACKETS_MS[-1]) if opus or wishes.max_ptime_ms else ptime_ms,
+            max_playback_rate_hz=wishes.max_playback_rate_hz,
+            dtx=wishes.use_dtx,
+            cbr=wishes.cbr,
+            feedback=self.remote.profile.endswith("F"),
             codec=codec.name,
+            other_codecs=self.other_codecs,
             dtmf_payload_type=None if self.event is None else self.event.payload_type,
             remote_dtmf_payload_type=self.our_event_payload_type,
             sends=self.direction in _SENDING,
             receives=self.direction in _RECEIVING,
-            stereo=settings.stereo and codec.name == "opus" and codec.parameters.get("stereo") == "1",
+            stereo=settings.stereo and opus and wishes.stereo,
         )
 
 
@@ -86,6 +101,7 @@ def agree_on_answer(settings: PeerSettings, remote: sdp.RemoteAudio, ours: Seque
         event if our_event is not None else None,
         None if our_event is None else our_event.payload_type,
         _direction(settings, remote),
+        {one.name: one.payload_type for one in ours if one.name != codec.name and remote.speaks(one)},
     )
 
 
@@ -102,17 +118,13 @@ def _direction(settings: PeerSettings, remote: sdp.RemoteAudio) -> str:
     return _RECEIVED.get(direction, direction) if settings.receive_only else direction
 
 
-def agreed_ptime(ours_ms: int, maximum_ms: int | None) -> int:
-    """The longest packet time that codecs have and neither side forbids."""
-    limit = min(ours_ms, maximum_ms or ours_ms)
-    return next((ptime for ptime in _VALID_PTIMES_MS if ptime <= limit), 10)
+def max_bitrate(asked_bps: int | None, limits_kbps: list[int], ptime_ms: int) -> int | None:
+    """RFC 7587 6.1 `maxaveragebitrate` and what `b=AS` leaves for the codec, kept within what Opus can do.
 
-
-def max_bitrate(codec: Codec, limits_kbps: list[int], ptime_ms: int) -> int | None:
-    """RFC 7587 6.1 `maxaveragebitrate` and what `b=AS` leaves for the codec, kept within what Opus can do."""
+    Longer packets later on have fewer headers and stay within it.
+    """
     overhead_bps = _OVERHEAD_BYTES * 8 * 1000 // ptime_ms
     limits_bps = [limit * 1000 - overhead_bps for limit in limits_kbps]
-    text = codec.parameters.get("maxaveragebitrate", "")
-    if text.isascii() and text.isdigit() and len(text) < 8:
-        limits_bps.append(int(text))
+    if asked_bps is not None:
+        limits_bps.append(asked_bps)
     return min(max(min(limits_bps), 6000), 510_000) if limits_bps else None

@@ -30,11 +30,14 @@ from aioice import Candidate, Connection, TransportPolicy, stun
 from aioice.candidate import candidate_foundation, candidate_priority
 
 from agent.rtc.consent import CHECK_INTERVAL_S, CHECK_JITTER, Consent, ConsentChange
+from agent.rtc.events import SourceFound
 from agent.rtc.ice_servers import TurnServer
+from agent.rtc.turn_client import turn_client
 
 RequestFailed = stun.TransactionError
 Address = tuple[str, int]
 
+_EXPEDITED_FORWARDING = 0xB8  # DSCP 46 (RFC 8837), as on the media process's sockets
 _RTP_FIRST_BYTES = range(128, 192)  # RFC 7983 section 7
 _CONSENT_RETRANSMISSIONS = 1  # after 0.5 s; the answer may take 1.5 s
 _REFRESH_RETRANSMISSIONS = 2  # 0.5 + 1 + 2 s: a binding that is not confirmed by then is made anew
@@ -75,6 +78,7 @@ class IceConnection(Connection):
         self.remote_is_lite = True
         self.on_dtls: Callable[[bytes], None] = _nobody
         self.on_consent: Callable[[ConsentChange], None] = _nobody
+        self.on_source: Callable[[SourceFound], None] = _nobody
         self.rtp_tap: Callable[[bytes], None] | None = None
         self.gathering = True
         self.selected: aioice.ice.CandidatePair | None = None
@@ -109,11 +113,9 @@ class IceConnection(Connection):
     async def open_turn(self, server: TurnServer, address: str, index: int) -> Protocol:
         """Make an allocation on the server at `address` and add its candidate. Raises OSError, `RequestFailed`."""
         loop, where = asyncio.get_running_loop(), (address, server.port)
-        kind = aioice.turn.TurnClientUdpProtocol if server.transport == "udp" else aioice.turn.TurnClientTcpProtocol
 
         def client() -> Any:
-            refresh_s = aioice.turn.DEFAULT_CHANNEL_REFRESH_TIME
-            return kind(where, server.username, server.password, _TURN_LIFETIME_S, refresh_s)
+            return turn_client(server.transport, where, server.username, server.password)
 
         inner: Any
         transport: Any
@@ -124,6 +126,7 @@ class IceConnection(Connection):
         else:
             context = await loop.run_in_executor(None, ssl.create_default_context)  # reads files: 20 ms on a Pi
             transport, inner = await loop.create_connection(client, *where, ssl=context, server_hostname=server.host)
+        _mark_as_voice(cast("socket.socket", transport.get_extra_info("socket")))
         protocol, relay = Protocol(self), aioice.turn.TurnTransport(inner)
         try:
             await relay._connect(protocol)
@@ -168,6 +171,44 @@ class IceConnection(Connection):
         if "PRIORITY" in message.attributes:
             super().check_incoming(message, addr, protocol)
 
+    def check_complete(self, pair: aioice.ice.CandidatePair) -> None:
+        """A check has ended. One that succeeds when a pair has long been selected tells of another address of the far
+        end: one it also has, or, where the former does not answer any more, one that its NAT has given it instead."""
+        super().check_complete(pair)
+        selected = self.selected
+        succeeded = pair.state is aioice.ice.CandidatePair.State.SUCCEEDED
+        if selected is None or pair is selected or pair.protocol is not selected.protocol or not succeeded:
+            return
+        self.on_source(SourceFound(pair.remote_addr))
+        task = asyncio.create_task(self._move_unless_answered(selected, pair))
+        self._checks.add(task)
+        task.add_done_callback(self._checks.discard)
+
+    async def _move_unless_answered(self, former: aioice.ice.CandidatePair, newer: aioice.ice.CandidatePair) -> None:
+        if await self._answers(former, nominate=False) or self.selected is not former:
+            return
+        if not await self._answers(newer, nominate=self.ice_controlling):
+            return
+        self.selected = self._nominated[newer.component] = newer
+        self.stop_consent()
+        self._query_consent_task = asyncio.create_task(self.query_consent())
+        self.on_source(SourceFound(newer.remote_addr, moved=True))
+
+    async def _answers(self, pair: aioice.ice.CandidatePair, *, nominate: bool) -> bool:
+        request = self.build_request(pair, nominate=nominate)
+        key = cast("str", self.remote_password).encode()
+        try:
+            await pair.protocol.request(request, pair.remote_addr, key, _CONSENT_RETRANSMISSIONS)
+        except RequestFailed:
+            return False
+        return True
+
+    def sources(self) -> tuple[Address, ...]:
+        """Where the far end has been found by the selected pair's socket."""
+        selected, succeeded = self.selected, aioice.ice.CandidatePair.State.SUCCEEDED
+        pairs = [pair for pair in self._check_list if selected is not None and pair.protocol is selected.protocol]
+        return tuple(pair.remote_addr for pair in pairs if pair.state is succeeded)
+
     # ---- connected
 
     async def connect(self) -> None:
@@ -197,11 +238,7 @@ class IceConnection(Connection):
                 task.cancel()
 
     async def _check_consent(self, pair: aioice.ice.CandidatePair, consent: Consent) -> None:
-        request = self.build_request(pair, nominate=False)
-        key = cast("str", self.remote_password).encode()
-        try:
-            await pair.protocol.request(request, pair.remote_addr, key, _CONSENT_RETRANSMISSIONS)
-        except RequestFailed:
+        if not await self._answers(pair, nominate=False):
             return
         if (change := consent.answered(asyncio.get_running_loop().time())) is not None:
             self.on_consent(change)
@@ -224,6 +261,8 @@ class IceConnection(Connection):
 
     async def close(self) -> None:
         """Close sockets and allocations, at the latest after `_FAREWELL_S`. Idempotent."""
+        for task in self._checks:
+            task.cancel()
         for protocol in self._protocols:
             if protocol.local_candidate.type == "relay":
                 protocol.transport.close()  # all servers at once; aioice would ask them one after the other
@@ -250,6 +289,14 @@ async def refresh_allocation(protocol: Protocol) -> None:
     request = stun.Message(message_method=stun.Method.REFRESH, message_class=stun.Class.REQUEST)
     request.attributes["LIFETIME"] = _TURN_LIFETIME_S
     await inner.request_with_retry(request)
+
+
+def _mark_as_voice(sock: socket.socket) -> None:
+    """DSCP EF on a socket to a TURN server: a relayed call's packets leave there, not from the media process."""
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED_FORWARDING)
+    elif sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED_FORWARDING)
 
 
 def abandon(protocol: aioice.ice.StunProtocol) -> None:

@@ -22,6 +22,7 @@ from aiortc import RTCCertificate, RTCDtlsTransport
 from aiortc.rtcdtlstransport import SRTPProtectionProfile
 
 from agent.rtc.aioice_seams import IceConnection
+from agent.rtc.events import PathKind
 
 _CIPHERS = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
@@ -107,10 +108,26 @@ class SelectedPair:
         if pair is None:
             raise RuntimeError("ICE has not been connected")
         self._protocol = pair.protocol
-        self.remote: tuple[str, int] = (pair.remote_addr[0], pair.remote_addr[1])
-        self.local_type: str = pair.local_candidate.type
+        near, far = pair.local_candidate, pair.remote_candidate
+        self.kind = PathKind(near.type, far.type, near.transport.lower())
         self._transport: Any = pair.protocol.transport
         self._reading = True
+
+    @property
+    def remote(self) -> tuple[str, int]:
+        """Where the far end is at present: behind a NAT that may change."""
+        pair = self._connection.selected
+        assert pair is not None  # noqa: S101 - it was there when this was made, and is only ever replaced
+        return (pair.remote_addr[0], pair.remote_addr[1])
+
+    def __str__(self) -> str:
+        """For the journal."""
+        return f"{self.kind.local} to {self.remote[0]}:{self.remote[1]}"
+
+    @property
+    def sources(self) -> tuple[tuple[str, int], ...]:
+        """Where ICE has found the far end, `remote` among them."""
+        return self._connection.sources()
 
     def socket(self) -> socket.socket | None:
         """The pair's UDP socket; None when it is relayed and has none of its own."""

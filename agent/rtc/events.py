@@ -1,7 +1,9 @@
 """What a peer is told before a call, and what it tells during one.
 
 PeerSettings ─▶ AudioPeer ─▶ LocalCandidate.. CandidatesEnd   (trickle only)
-                          ─▶ Connected(Handover)              (after each successful start or restart)
+                          ─▶ Connected(Handover)              (after each successful start or restart, and where
+                                                               the far end's address has changed)
+                          ─▶ SourceFound                      (it has another one besides)
                           ─▶ Disturbed ─▶ Restored            (consent, RFC 7675)
                           ─▶ RestartFailed                    (the old path goes on)
                           ─▶ Failed                           (final)
@@ -51,12 +53,19 @@ class Handover:
     ptime_ms: int
     fec: bool
     max_bitrate_bps: int | None
+    max_ptime_ms: int | None = None  # None: the far end has not said what it takes
+    max_playback_rate_hz: int | None = None
+    dtx: bool | None = None  # what the far end prefers, None: nothing
+    cbr: bool = False
+    feedback: bool = True  # of the profile (RFC 4585): reports may come sooner than every 5 s
     codec: str = "opus"  # a name of `codecs.CODECS`, both ways
     dtmf_payload_type: int | None = None  # telephone-event that we send; None: it was not agreed
     remote_dtmf_payload_type: int | None = None  # telephone-event that we are sent
     sends: bool = True  # what both directions leave us (RFC 3264 6.1): may we send audio,
     receives: bool = True  # and will the far end
     stereo: bool = False  # both sides want two channels
+    other_codecs: dict[str, int] = field(default_factory=dict)  # that we may be sent as well, by payload type
+    sources: tuple[tuple[str, int], ...] = ()  # where else than at `remote` ICE has found the far end
 
 
 @dataclass(frozen=True)
@@ -74,12 +83,33 @@ class CandidatesEnd:
 
 
 @dataclass(frozen=True)
+class PathKind:
+    """How the packets travel: ICE candidate types (RFC 8445) and transport, no addresses."""
+
+    local: str  # "host", "srflx", "prflx" or "relay", as in a=candidate
+    remote: str
+    protocol: str  # "udp" or "tcp"
+
+
+@dataclass(frozen=True)
 class Connected:
     """Media may flow: for the first time, or over another path after a restart. Keys and `ssrc` of a later one are
     those of the former unless the far end made a new DTLS association."""
 
     handover: Handover
     pair: str  # for the journal: candidate types and the far end's address
+    path: PathKind | None = None
+
+
+@dataclass(frozen=True)
+class SourceFound:
+    """ICE has found the far end at another address too: its audio may come from there.
+
+    `moved`: it does not answer at the former one any more. A peer tells that as `Connected`.
+    """
+
+    address: tuple[str, int]
+    moved: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,4 +142,4 @@ class Failed:
     was_connected: bool = False
 
 
-PeerEvent = LocalCandidate | CandidatesEnd | Connected | Disturbed | Restored | RestartFailed | Failed
+PeerEvent = LocalCandidate | CandidatesEnd | Connected | SourceFound | Disturbed | Restored | RestartFailed | Failed

@@ -18,6 +18,7 @@ from aioice import Candidate
 from agent.rtc.aiortc_seams import SelectedPair
 from agent.rtc.consent import ConsentChange
 from agent.rtc.dtls import DtlsAssociation
+from agent.rtc.events import SourceFound
 from agent.rtc.gathering import Gathered
 from agent.rtc.relay import RelayBridge
 from agent.rtc.sdp import RemoteAudio
@@ -33,13 +34,22 @@ _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
 class Path:
-    """From candidates to a pair. `on_consent` is told when the far end stops answering, and when it is back."""
+    """From candidates to a pair. `on_consent` is told when the far end stops answering, and when it is back;
+    `on_source` where else it has been found since."""
 
-    def __init__(self, gathered: Gathered, *, controlling: bool, on_consent: Callable[[ConsentChange], None]) -> None:
+    def __init__(
+        self,
+        gathered: Gathered,
+        *,
+        controlling: bool,
+        on_consent: Callable[[Path, ConsentChange], None],
+        on_source: Callable[[Path, SourceFound], None],
+    ) -> None:
         self.gathering = gathered.gathering
         self.connection = gathered.gathering.connection
         self.connection.ice_controlling = controlling
-        self.connection.on_consent = on_consent
+        self.connection.on_consent = lambda change: on_consent(self, change)
+        self.connection.on_source = lambda source: on_source(self, source)
         self.connection.on_dtls = self._keep_dtls
         self.remote_ufrag: str | None = None
         self.pair: SelectedPair | None = None

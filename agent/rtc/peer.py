@@ -27,10 +27,12 @@ from agent.rtc.events import (
     Handover,
     LocalCandidate,
     NoPath,
+    PathKind,
     PeerEvent,
     PeerSettings,
     RestartFailed,
     Restored,
+    SourceFound,
 )
 from agent.rtc.gathering import Gathered
 from agent.rtc.identity import Identity
@@ -47,6 +49,7 @@ __all__ = [
     "Handover",
     "LocalCandidate",
     "NoPath",
+    "PathKind",
     "PeerEvent",
     "PeerSettings",
     "RestartFailed",
@@ -208,7 +211,7 @@ class AudioPeer:
     # ---- gathering
 
     async def _new_path(self, gathered: Gathered, *, controlling: bool) -> Path:
-        path = Path(gathered, controlling=controlling, on_consent=lambda change: self._on_consent(path, change))
+        path = Path(gathered, controlling=controlling, on_consent=self._on_consent, on_source=self._on_source)
         self._paths.add(path)  # `close` sees to it from now on
         try:
             await (path.gathering.start() if self._settings.trickle else path.gathering.wait_complete())
@@ -241,7 +244,7 @@ class AudioPeer:
             raise RuntimeError("the peer has not gathered yet: call offer() or answer() first")
         return self._local
 
-    # ---- connecting
+    # ---- connecting and restart
 
     def _begin(self, agreement: Agreement, role: str) -> None:
         if self._path is None:
@@ -268,8 +271,8 @@ class AudioPeer:
         fd, address = path.media_end()
         handover = agreement.handover(fd, address, association.keys, self._identity.ssrc, self._identity.cname)
         if (pair := path.pair) is not None:
-            where = f"{pair.remote[0]}:{pair.remote[1]}"
-            self._tell(Connected(handover, f"{pair.local_type} to {where}, {handover.srtp_profile}, {handover.codec}"))
+            text = f"{pair}, {handover.srtp_profile}, {handover.codec}"
+            self._tell(Connected(replace(handover, sources=pair.sources), text, pair.kind))
 
     def _make_association(self, role: str, fingerprints: Sequence[sdp.Fingerprint]) -> DtlsAssociation:
         def closed() -> None:
@@ -278,8 +281,6 @@ class AudioPeer:
 
         association = DtlsAssociation(self._identity.certificate, role, fingerprints, closed)
         return association
-
-    # ---- restart
 
     async def _finish_restart(self, restart: Restart, agreement: Agreement) -> None:
         try:
@@ -350,6 +351,12 @@ class AudioPeer:
         return restart.path
 
     # ---- what goes wrong
+
+    def _on_source(self, path: Path, source: SourceFound) -> None:
+        if path is self._path and self._connected and not source.moved:
+            self._tell(source)
+        elif path is self._path and self._association is not None and self._agreement is not None:
+            self._hand_over(path, self._association, self._agreement)
 
     def _on_consent(self, path: Path, change: ConsentChange) -> None:
         if path is not self._path:

@@ -11,7 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from agent.rtc import wishes
 from agent.rtc.codecs import CODECS, STATIC, TELEPHONE_EVENT, Codec, offered, written
+from agent.rtc.wishes import Wishes
 
 _PROFILES = {"UDP/TLS/RTP/SAVPF", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVP"}
 MIRRORED = {  # RFC 3264 6.1: the direction that an answer may have, by that of the offer
@@ -21,6 +23,7 @@ MIRRORED = {  # RFC 3264 6.1: the direction that an answer may have, by that of 
     "inactive": "inactive",
 }
 _SENDING = {"sendrecv", "sendonly"}
+_MIN_PTIME_MS, _MAX_PTIME_MS = 10, 120  # what we take: shorter is waste, longer is not Opus (RFC 7587 6.1)
 _MAX_ICE_CHARS = 256  # RFC 8839 5.4, of ice-ufrag and ice-pwd
 _MAX_SDP_CHARS = 64 * 1024  # a browser's audio SDP is 3 KiB; what is larger is not one
 
@@ -62,12 +65,18 @@ class RemoteAudio:
     bundle: bool = False
     ice_lite: bool = False
     direction: str = "sendrecv"
-    ptime_ms: int | None = None
-    maxptime_ms: int | None = None
+    ptime: str = ""  # of the lines `a=ptime` and `a=maxptime`, as they stand there
+    maxptime: str = ""
     bandwidth_kbps: int | None = None  # b=AS, of what we send
     candidates_end: bool = False  # `candidates` are all there will be
     others_before: tuple[OtherMedia, ...] = ()
     others_after: tuple[OtherMedia, ...] = ()
+
+    def speaks(self, ours: Codec) -> bool:
+        """Whether the far end lists this codec of ours, under whichever payload type."""
+        return ours.name in CODECS and any(
+            one.name == ours.name and one.clock_rate_hz == ours.clock_rate_hz for one in self.codecs
+        )
 
     def choose(self, allowed: Sequence[str]) -> Codec:
         """The far end's first choice among the codecs `allowed` here (RFC 3264 6.1); `SdpError` when there is none."""
@@ -85,11 +94,9 @@ class RemoteAudio:
         events = (one for one in self.codecs if one.name == TELEPHONE_EVENT)
         return next((one for one in events if one.clock_rate_hz == codec.clock_rate_hz), None)
 
-    def longest_packet_ms(self, codec: Codec) -> int | None:
-        """The longest packet the far end takes; FreeSWITCH says so in the codec's fmtp."""
-        in_fmtp = codec.parameters.get("maxptime", "")
-        limits = [self.maxptime_ms, _milliseconds(in_fmtp)]
-        return min((limit for limit in limits if limit is not None), default=None)
+    def wishes(self, codec: Codec) -> Wishes:
+        """What the far end asks of what it is sent in `codec`."""
+        return wishes.read(codec.parameters, ptime=self.ptime, maxptime=self.maxptime)
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,7 @@ def write(local: LocalAudio) -> str:
         *([f"b=AS:{local.bandwidth_kbps}"] if local.bandwidth_kbps else []),
         *_formats(local),
         f"a=ptime:{local.ptime_ms}",
+        f"a=maxptime:{_MAX_PTIME_MS}",
         f"a={local.direction}",
         "a=rtcp-mux",
     ]
@@ -203,7 +211,7 @@ def _formats(local: LocalAudio) -> list[str]:
         lines.append(f"a=rtpmap:{codec.payload_type} {written(codec.name)}/{codec.clock_rate_hz}{channels}")
         if codec.name == "opus":
             stereo = ";stereo=1;sprop-stereo=1" if local.stereo else ""
-            lines.append(f"a=fmtp:{codec.payload_type} minptime=10;useinbandfec={int(local.fec)}{stereo}")
+            lines.append(f"a=fmtp:{codec.payload_type} minptime={_MIN_PTIME_MS};useinbandfec={int(local.fec)}{stereo}")
     return lines
 
 
@@ -274,8 +282,8 @@ def _parse_audio(media: list[str], own: dict[str, list[str]], session: dict[str,
         candidates_end="end-of-candidates" in own or "end-of-candidates" in session,
         ice_lite="ice-lite" in session or "ice-lite" in own,
         direction=next((name for name in (*own, *session) if name in MIRRORED), "sendrecv"),
-        ptime_ms=_positive(own, "ptime"),
-        maxptime_ms=_positive(own, "maxptime"),
+        ptime=next(iter(own.get("ptime", ())), ""),
+        maxptime=next(iter(own.get("maxptime", ())), ""),
     )
 
 
@@ -312,15 +320,6 @@ def _numbered(values: list[str] | tuple[str, ...]) -> list[tuple[int, str]]:
         if number.isascii() and number.isdigit():
             pairs.append((int(number), rest))
     return pairs
-
-
-def _positive(attributes: dict[str, list[str]], name: str) -> int | None:
-    return _milliseconds(next(iter(attributes.get(name, ())), ""))
-
-
-def _milliseconds(text: str) -> int | None:
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 and int(text) > 0 else None
 
 
 def _default_address(candidates: tuple[str, ...]) -> tuple[str, int]:

@@ -8,12 +8,13 @@ directory. Age is told by CLOCK_BOOTTIME, for a Raspberry Pi has no wall clock u
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +69,13 @@ class _File:
     call: SavedCall
 
 
-_ADAPTER = TypeAdapter(_File)
+def _encode(kept: _File) -> bytes:
+    return json.dumps(asdict(kept)).encode()
+
+
+def _decode(data: bytes) -> _File:
+    """Raises ValidationError. The adapter takes longer to make than all else here, and few starts find a file."""
+    return TypeAdapter(_File).validate_json(data)
 
 
 class CallStore:
@@ -89,7 +96,7 @@ class CallStore:
                 new.unlink()  # of a process killed while it wrote; O_EXCL below follows no link that stands there
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(_ADAPTER.dump_json(kept))
+                file.write(_encode(kept))
             new.replace(self._path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -106,7 +113,7 @@ class CallStore:
         A file that is broken, of another boot or too old is removed, with one line in the log.
         """
         try:
-            kept = _ADAPTER.validate_json(self._read())
+            kept = _decode(self._read())
             age_s = self._clock() - kept.saved_s
             problem = self._problem(kept, age_s)
         except FileNotFoundError:

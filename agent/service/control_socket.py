@@ -74,6 +74,8 @@ class ControlServer:
 
     def broadcast(self, event: Fields) -> None:
         """Send `event` to every reader of events; one that does not keep up is disconnected."""
+        if not self._event_readers:
+            return
         line = _line({"event": event})
         for waiting, writer in list(self._event_readers.items()):
             try:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from agent.settings.absent import ABSENT_CALL_OPTIONS
 from agent.settings.base import FilledText, Hint, JsonTable, PlainText, SeedModel
 from agent.settings.codec import CodecList, codec_names
-from agent.settings.constraints import LATER, Audio, AudioConstraints
+from agent.settings.constraints import Audio, AudioConstraints
 from agent.settings.destination import EXPECTED, check_destination
 from agent.settings.ice import IceServer
 from agent.settings.sound_names import CardName, Device, Stream, card_device, stream_name
@@ -118,7 +118,8 @@ class CallOptions(SeedModel):
     mediaSettings: MediaSettings | None = Field(default=None, description="Older spelling of the bandwidth limit.")
     useStereo: bool = Field(
         default=False,
-        description="Ask for stereo Opus. The path from card to card is one channel: what comes in two is mixed.",
+        description="Stereo Opus, where the far end takes it, from and to devices of two channels; "
+        "one channel is doubled, and two are mixed, where there is only one.",
     )
 
     timeoutSecs: float | None = Field(
@@ -229,9 +230,17 @@ class CallOptions(SeedModel):
         return (self.debugOutput or "socket") if self.debug else None
 
     @property
+    def echo_cancellation(self) -> bool | None:
+        return self._constraints.echoCancellation
+
+    @property
+    def noise_suppression(self) -> bool | None:
+        return self._constraints.noiseSuppression
+
+    @property
+    def gain_control(self) -> bool | None:
+        return self._constraints.autoGainControl
+
+    @property
     def _constraints(self) -> AudioConstraints:
         return self.audio if isinstance(self.audio, AudioConstraints) else AudioConstraints()
-
-    def later(self) -> dict[str, str]:
-        """What is asked for here and comes later, by its path in the options, each with its sentence."""
-        return {f"audio.{name}": sentence for name, sentence in LATER.items() if getattr(self._constraints, name)}

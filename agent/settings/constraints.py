@@ -11,15 +11,6 @@ from agent.settings.sound_names import Device
 _SWITCH_TAG, _TABLE_TAG = "#switch", "#constraints"
 _FORMS = ("exact", "ideal")  # W3C Media Capture and Streams 4.2.1 ConstrainParameters
 
-LATER: dict[str, str] = {
-    name: f"the {part} comes later; the constraint is accepted and kept for it"
-    for name, part in {
-        "echoCancellation": "echo canceller",
-        "noiseSuppression": "noise suppressor",
-        "autoGainControl": "automatic gain",
-    }.items()
-}
-
 
 def _bare(value: Any) -> Any:
     """The value of `{ exact = value }` or `{ ideal = value }`: a device with one microphone treats them alike."""

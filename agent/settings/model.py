@@ -6,12 +6,16 @@ from pydantic import Field
 
 from agent.settings.audio import AudioConfig
 from agent.settings.base import Hint, Name, PlainText, SettingsModel
-from agent.settings.buttons import BoardConfig, ButtonConfig, LampConfig
+from agent.settings.buttons import BoardConfig, ButtonConfig
 from agent.settings.call_options import CallOptions
 from agent.settings.incoming import IncomingConfig
+from agent.settings.inputs import InputConfig
 from agent.settings.line import LineConfig
 from agent.settings.mqtt import MqttConfig
+from agent.settings.outputs import LampConfig, Relays, SounderConfig
+from agent.settings.prompts import PromptsConfig, WavFile
 from agent.settings.retry_limit import RetryLimitConfig
+from agent.settings.self_test import SelfTestConfig
 from agent.settings.service import ServiceConfig
 
 DEVICE_ID_HINT = 'a short name of a-z, 0-9, "_" and "-"'
@@ -32,6 +36,10 @@ class TargetConfig(CallOptions):
     line: Name | None = Field(
         default=None, description="Name of the line to call by; the first line in the file when unset."
     )
+    announcement: WavFile | None = Field(
+        default=None,
+        description="Played to the far end of this target when it answers, instead of `announcement` of `[prompts]`.",
+    )
 
 
 class Config(SettingsModel):
@@ -48,8 +56,19 @@ class Config(SettingsModel):
         default=RetryLimitConfig(), description="How often calls with the same `retryBucketId` may be placed."
     )
     buttons: dict[Name, ButtonConfig] = Field(default_factory=dict, description="Buttons, each under a name of yours.")
+    inputs: dict[Name, InputConfig] = Field(
+        default_factory=dict, description="Privacy switches and door contacts, each under a name of yours."
+    )
     lamps: dict[Name, LampConfig] = Field(default_factory=dict, description="Lamps, each under a name of yours.")
+    relays: Relays = Field(default_factory=dict, description="Relays, each under a name of yours.")
+    sounders: dict[Name, SounderConfig] = Field(
+        default_factory=dict, description="Sounders, each under a name of yours."
+    )
     audio: AudioConfig = Field(default=AudioConfig(), description="Sound.")
+    prompts: PromptsConfig = Field(default=PromptsConfig(), description="Recordings that are played in calls.")
+    self_test: SelfTestConfig = Field(
+        default=SelfTestConfig(), description="The speaker plays, and the microphone must hear it."
+    )
     board: BoardConfig = Field(default=BoardConfig(), description="Hardware.")
     mqtt: MqttConfig | None = Field(default=None, description="MQTT broker. Without this table there is no MQTT.")
     service: ServiceConfig = Field(default=ServiceConfig(), description="The daemon as a service.")

@@ -17,7 +17,15 @@ from agent.settings.problems import Problem, nearest, path_text
 
 def rule_problems(raw: Mapping[str, Any], profiles: Collection[str] = ()) -> list[Problem]:
     """Every broken rule between tables of the parsed file `raw`. `profiles` are the sound profiles, if known."""
-    return [*_lines(raw), *_targets(raw), *_directions(raw), *_buttons(raw), *_pins(raw), *_profile(raw, profiles)]
+    return [
+        *_lines(raw),
+        *_targets(raw),
+        *_directions(raw),
+        *_buttons(raw),
+        *_inputs(raw),
+        *_pins(raw),
+        *_profile(raw, profiles),
+    ]
 
 
 def _table(value: object) -> Mapping[str, Any]:
@@ -74,25 +82,39 @@ def _destination(options: Mapping[str, Any]) -> object:
 
 
 def _buttons(raw: Mapping[str, Any]) -> Iterator[Problem]:
-    targets = _table(raw.get("targets"))
     for name, button in _tables(raw, "buttons"):
-        for action in ("press", "hold"):
-            target = _table(button.get(action)).get("target")
-            if isinstance(target, str) and target not in targets:
-                yield _unknown(["buttons", name, action, "target"], "target", target, targets)
+        for key in ("press", "hold", "double"):
+            yield from _action(["buttons", name, key], button.get(key), _table(raw.get("targets")))
+
+
+def _inputs(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, contact in _tables(raw, "inputs"):
+        yield from _action(["inputs", name, "on_open"], contact.get("on_open"), _table(raw.get("targets")))
+
+
+def _action(parts: list[str], action: object, targets: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in ("target", "toggle"):
+        target = _table(action).get(key)
+        if isinstance(target, str) and target not in targets:
+            yield _unknown([*parts, key], "target", target, targets)
+    if action == "toggle" and not targets:
+        yield Problem(path_text(parts), '"toggle" calls the first target of the config, which has none')
 
 
 def _pins(raw: Mapping[str, Any]) -> Iterator[Problem]:
     user_by_gpio: dict[int, str] = {}
-    for section in ("buttons", "lamps"):
+    for section in ("buttons", "inputs", "lamps", "relays", "sounders"):
         for name, part in _tables(raw, section):
-            gpio = part.get("gpio")
-            if type(gpio) is not int:
-                continue
-            path = path_text([section, name])
-            first = user_by_gpio.setdefault(gpio, path)
-            if first != path:
-                yield Problem(f"{path}.gpio", f"GPIO {gpio} is used by {first} already")
+            several = part.get("gpios")
+            places: list[tuple[list[object], object]] = [(["gpio"], part.get("gpio"))]
+            places += [(["gpios", at], gpio) for at, gpio in enumerate(several if isinstance(several, list) else ())]
+            for keys, gpio in places:
+                if type(gpio) is not int:
+                    continue
+                path = path_text([section, name, *keys])
+                first = user_by_gpio.setdefault(gpio, path)
+                if first != path:
+                    yield Problem(path, f"GPIO {gpio} is used by {first.removesuffix('.gpio')} already")
 
 
 def _profile(raw: Mapping[str, Any], profiles: Collection[str]) -> Iterator[Problem]:

@@ -11,7 +11,6 @@ from pydantic.fields import FieldInfo
 
 from agent.settings.base import SettingsModel
 from agent.settings.call_options import CallOptions
-from agent.settings.constraints import LATER, AudioConstraints
 from agent.settings.describe import Node, hint_of, type_text
 from agent.settings.model import Config
 from agent.settings.toml_text import value_text
@@ -99,7 +98,7 @@ def _sections(config: type[SettingsModel]) -> Iterator[str]:
 def _tables(heading: str, model: type[SettingsModel]) -> Iterator[str]:
     inherited = CallOptions.model_fields if model is not CallOptions and issubclass(model, CallOptions) else {}
     fields = {name: field for name, field in model.model_fields.items() if name not in inherited}
-    rows = [_row(name, field, model) for name, field in fields.items()]
+    rows = [_row(name, field) for name, field in fields.items()]
     yield "\n".join(["| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows, ""])
     for name, field in fields.items():
         node = Node(field.annotation, tuple(field.metadata))
@@ -112,11 +111,9 @@ def _tables(heading: str, model: type[SettingsModel]) -> Iterator[str]:
             yield from _tables(f"{heading}.{name}", inner)
 
 
-def _row(name: str, field: FieldInfo, model: type[SettingsModel]) -> str:
+def _row(name: str, field: FieldInfo) -> str:
     kind = type_text(Node(field.annotation, tuple(field.metadata)))
     meaning = field.description or ""
-    if model is AudioConstraints and name in LATER:
-        meaning += f" *Accepted, but: {LATER[name]}.*"
     return f"| `{name}` | {_cell(kind)} | {_default(field)} | {_cell(meaning)} |"
 
 

@@ -49,7 +49,8 @@ def owner_only(mode: int) -> bool:
     return not mode & _OTHERS_MAY_READ
 
 
-def _secret(value: Any, info: ValidationInfo) -> SecretStr:
+def as_secret(value: Any, info: ValidationInfo) -> SecretStr:
+    """The secret that a value of the config is or refers to. Raises `ValueError` with a sentence for the owner."""
     source = source_of(info)
     if isinstance(value, SecretStr):
         return value
@@ -62,27 +63,21 @@ def _secret(value: Any, info: ValidationInfo) -> SecretStr:
     raise ValueError(f"wrong type, expected {FORMS}" if source.references else "wrong type, expected text")
 
 
-Secret = Annotated[
-    SecretStr,
-    BeforeValidator(_secret),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "minLength": 1},
-                *(
-                    {
-                        "type": "object",
-                        "properties": {form: {"type": "string"}},
-                        "required": [form],
-                        "additionalProperties": False,
-                    }
-                    for form in ("credential", "env", "file")
-                ),
-            ]
-        }
-    ),
-    Hint("secret"),
-]
+SECRET_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        *(
+            {
+                "type": "object",
+                "properties": {form: {"type": "string"}},
+                "required": [form],
+                "additionalProperties": False,
+            }
+            for form in ("credential", "env", "file")
+        ),
+    ]
+}
+Secret = Annotated[SecretStr, BeforeValidator(as_secret), WithJsonSchema(SECRET_SCHEMA), Hint("secret")]
 
 
 def _read(reference: Mapping[Any, Any], source: Source) -> str:

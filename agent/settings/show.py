@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from agent.settings.buttons import CallAction
+from agent.settings.actions import target_of
 from agent.settings.call_options import CallOptions
 from agent.settings.line import KNOWN_REGIONS, LineConfig
 from agent.settings.model import Config
@@ -57,8 +57,6 @@ def _option_tables(config: Config) -> Iterator[tuple[str, CallOptions]]:
 
 def _options(config: Config) -> Iterator[str]:
     for path, options in _option_tables(config):
-        for name, sentence in options.later().items():
-            yield f"{path}.{name}: {sentence}"
         if options.id is not None:
             yield f"{path}.id: every call gets this same id; gateways refuse a second call at the same time"
     for name, target in config.targets.items():
@@ -109,8 +107,11 @@ def _region(path: str, line: LineConfig) -> Iterator[str]:
 
 
 def _targets(config: Config) -> Iterator[str]:
-    actions = [action for button in config.buttons.values() for action in (button.press, button.hold)]
-    pressed = {action.target for action in actions if isinstance(action, CallAction)}
+    buttons = config.buttons.values()
+    actions = [action for button in buttons for action in (button.press, button.hold, button.double)]
+    pressed = {target_of(action) for action in actions}
+    if "toggle" in actions:
+        pressed.add(next(iter(config.targets), None))
     for name, target in config.targets.items():
         path = path_text(["targets", name])
         if name not in pressed:

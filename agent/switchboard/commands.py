@@ -14,6 +14,10 @@ from agent.calls.commands import (
     HoldCommand,
     MessageCommand,
     MuteCommand,
+    PlayCommand,
+    RelayCommand,
+    SelfTestCommand,
+    StopCommand,
     TransferCommand,
 )
 from agent.calls.state import CallState, Direction
@@ -25,17 +29,42 @@ if TYPE_CHECKING:
     from agent.switchboard.switchboard import Switchboard
 
 
+_ANY_TIME = (PlayCommand, RelayCommand, SelfTestCommand, StopCommand)  # also without a call
+PRIVATE = "the privacy switch is on, so the microphone stays closed: only the switch at the device opens it"
+
+
 async def execute(switchboard: Switchboard, command: Command) -> dict[str, Any]:
     """Carry out `command`; what to answer. Raises `CommandError`; nothing has changed then."""
     if isinstance(command, CallCommand):
         return {"call_id": switchboard.place(command).id}
     conversation = switchboard.present
-    if conversation is None or conversation.ending:
-        raise CommandError("there is no call")
     try:
+        if isinstance(command, _ANY_TIME):
+            return await _at_any_time(switchboard, command)
+        if conversation is None or conversation.ending:
+            raise CommandError("there is no call")
+        if isinstance(command, MuteCommand):
+            return await _mute(conversation, command, private=switchboard.display.privacy)
         return await _in_call(conversation, command)
     except (GatewayError, MediaError) as error:
         raise CommandError(f"command/{command.verb}: {error}") from None
+
+
+async def _at_any_time(
+    switchboard: Switchboard, command: PlayCommand | RelayCommand | SelfTestCommand | StopCommand
+) -> dict[str, Any]:
+    match command:
+        case PlayCommand(prompt=prompt, to=to, loop=loop):
+            seconds = await switchboard.play_prompt(prompt, to, loop=loop)
+            return {"prompt": prompt, "seconds": round(seconds, 2)}
+        case RelayCommand(relay=name, pulse_s=seconds):
+            relay, pulse_s = switchboard.relays.pulse(name, seconds, "command")
+            return {"relay": relay, "pulse_s": pulse_s}
+        case SelfTestCommand():
+            return (await switchboard.self_test.run()).as_json()
+        case StopCommand():
+            await switchboard.stop_prompt()
+            return {}
 
 
 async def _in_call(conversation: Conversation, command: Command) -> dict[str, Any]:
@@ -47,10 +76,6 @@ async def _in_call(conversation: Conversation, command: Command) -> dict[str, An
             if call.direction is not Direction.INBOUND or call.answered:
                 raise CommandError("command/answer: no call rings here")
             conversation.answer()
-        case MuteCommand(muted=muted):
-            wanted = not conversation.muted if muted is None else muted
-            await conversation.set_muted(muted=wanted)
-            return {"muted": wanted}
         case DtmfCommand(digits=digits, method=method):
             _require_answered(conversation, command)
             by_rtp = conversation.dial.dtmf_by_rtp if method is None else method == "rfc4733"
@@ -66,6 +91,14 @@ async def _in_call(conversation: Conversation, command: Command) -> dict[str, An
             _require_answered(conversation, command)
             await conversation.signalling.transfer(destination)
     return {"call_id": call.id}
+
+
+async def _mute(conversation: Conversation, command: MuteCommand, *, private: bool) -> dict[str, Any]:
+    wanted = not conversation.muted if command.muted is None else command.muted
+    if private and not wanted:
+        raise CommandError(f"command/mute: {PRIVATE}")
+    await conversation.set_muted(muted=wanted)
+    return {"muted": wanted}
 
 
 def _require_answered(conversation: Conversation, command: Command) -> None:

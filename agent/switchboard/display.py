@@ -1,4 +1,4 @@
-"""What the device shows of itself: its whole state, events as they happen, and the lamps."""
+"""What the device shows of itself: its whole state, events as they happen, lamps and sounders."""
 
 from __future__ import annotations
 
@@ -6,26 +6,56 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agent.calls.codes import Code
-from agent.calls.state import CallState, Direction
+from agent.calls.reasons import EndReason
+from agent.calls.state import Direction
 from agent.conversation.figures import describe, figures
-from hardware.lamps import LampPattern
+from agent.switchboard.lamps import LineWatch, Signals, Situation
 
 if TYPE_CHECKING:
+    from agent.calls.call import Call
     from agent.calls.events import EventType, Publisher
     from agent.conversation.conversation import Conversation
     from agent.gateway.line import GatewayLine
     from hardware.board import Board
 
 
-class Display:
-    """Tells all `publishers`, and shows on the `lamps` of the board, when there is one."""
+# Whoever placed the call stands there and waits; the other reasons are somebody's wish, or the end of a conversation.
+FAILURES = frozenset(EndReason) - {
+    EndReason.LOCAL_HANGUP,
+    EndReason.REMOTE_HANGUP,
+    EndReason.CANCELLED,
+    EndReason.SHUTDOWN,
+}
 
-    def __init__(self, publishers: Sequence[Publisher], lines: Mapping[str, GatewayLine], lamps: Sequence[str]) -> None:
+
+class Display:
+    """Tells all `publishers`, and shows by the `signals` of the board, when there is one.
+
+    `needed_lines`: those without which a person at the device is told that it cannot call.
+    """
+
+    def __init__(
+        self,
+        publishers: Sequence[Publisher],
+        lines: Mapping[str, GatewayLine],
+        signals: Signals,
+        needed_lines: Collection[str],
+    ) -> None:
         self.board: Board | None = None
         self.last_call: dict[str, Any] | None = None
         self.line_detail: dict[str, str] = {}
-        self.audio_problem: str | None = None
-        self._publishers, self._lines, self._lamps = publishers, lines, lamps
+        self.volume: Mapping[str, int | None] = {}  # speaker, microphone: percent, None where nobody has said
+        self.audio_lost: dict[str, str] = {}  # microphone, speaker: why
+        self.inputs: dict[str, bool] = {}  # by name: whether it is active, once that is known
+        self.privacy = False  # a privacy switch keeps the microphone closed
+        self.stuck_buttons: set[str] = set()
+        self.relays: dict[str, bool] = {}  # by name: whether it is active; none before its first use
+        self.testing = False  # a self-test has the microphone open
+        self.self_test: dict[str, Any] | None = None  # what the last one found
+        self.starting = True
+        self.network = True  # there is an address that others can reach, or nobody knows
+        self._publishers, self._lines, self._signals = publishers, lines, signals
+        self._line_watch = LineWatch(needed_lines)
         self._warnings: dict[tuple[str, int], dict[str, Any]] = {}  # by call or line, and code
 
     def event(self, event: EventType, data: dict[str, Any]) -> None:
@@ -35,8 +65,9 @@ class Display:
 
     def figures(self, conversation: Conversation) -> None:
         """Another second of a call."""
+        counted = figures(conversation)
         for publisher in self._publishers:
-            publisher.publish_figures(figures(conversation))
+            publisher.publish_figures(counted)
 
     def warning(self, code: Code, text: str, *, line: str, call_id: str | None, cleared: bool = False) -> None:
         """Something is not as it should be, with the SDK's code for it, or (`cleared`) is again: what was never told
@@ -66,7 +97,7 @@ class Display:
         state = self.snapshot(present, running)
         for publisher in self._publishers:
             publisher.publish_state(state)
-        self.lamps(present)
+        self.show(present, running)
 
     def snapshot(self, present: Conversation | None, running: Sequence[Conversation]) -> dict[str, Any]:
         """The device's whole state, as MQTT retains it and `callpoint status` shows it."""
@@ -78,25 +109,44 @@ class Display:
                 name: {"state": line.state.value, "detail": self.line_detail.get(name, "")}
                 for name, line in self._lines.items()
             },
-            "microphone_open": any(each.microphone_open for each in running),
+            "microphone_open": self._microphone_open(running),
             "muted": bool(present and present.muted),
-            "audio_problem": self.audio_problem,
+            "privacy": self.privacy,
+            "inputs": dict(self.inputs),
+            "stuck_buttons": sorted(self.stuck_buttons),
+            "relays": dict(self.relays),
+            "audio": "lost" if self.audio_lost else "ok",
+            "audio_problem": "; ".join(self.audio_lost.values()) or None,
+            "self_test": self.self_test,
+            "volume": dict(self.volume),
             "warnings": list(self._warnings.values()),
         }
 
-    def lamps(self, present: Conversation | None) -> None:
-        """Steady in a conversation, slow while we ring or hold, fast while it rings here, dark without a call."""
+    def show(self, present: Conversation | None, running: Sequence[Conversation]) -> None:
+        """On lamps and sounders, once there is a board."""
         if self.board is None:
             return
-        for name in self._lamps:
-            self.board.set_lamp(name, _pattern(present))
+        states = {name: line.state for name, line in self._lines.items()}
+        starting, line_down = self._line_watch.take(states, self.line_detail)
+        self._signals.show(
+            self.board,
+            Situation(
+                call=present.call if present else None,
+                starting=self.starting or starting,
+                no_network=not self.network,
+                line_down=line_down,
+                audio_lost=bool(self.audio_lost),
+                button_stuck=bool(self.stuck_buttons),
+                privacy=self.privacy,
+                muted=bool(present and present.muted),
+                microphone_open=self._microphone_open(running),
+            ),
+        )
 
+    def call_over(self, call: Call) -> None:
+        """A call has ended: a sounder tells whoever placed it when it came to nothing."""
+        if self.board is not None and call.direction is Direction.OUTBOUND and call.reason in FAILURES:
+            self._signals.call_failed(self.board)
 
-def _pattern(conversation: Conversation | None) -> LampPattern:
-    if conversation is None:
-        return LampPattern.OFF
-    if conversation.call.state is CallState.HELD:
-        return LampPattern.SLOW_BLINK
-    if conversation.call.answered:
-        return LampPattern.ON
-    return LampPattern.FAST_BLINK if conversation.call.direction is Direction.INBOUND else LampPattern.SLOW_BLINK
+    def _microphone_open(self, running: Sequence[Conversation]) -> bool:
+        return not self.privacy and (self.testing or any(each.microphone_open for each in running))

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from agent.calls.codes import Code
     from agent.conversation.conversation import Conversation
+    from agent.gateway.events import LineChanged
     from agent.gateway.line import GatewayLine
+    from agent.rtc.peer import Connected
     from agent.service.call_store import CallStore
 
 
@@ -42,6 +44,9 @@ class CallMemory:
         """Another second: the gateway may have given the session another token, and the age counts from the save."""
         if self._saved is not None and self._loop.time() - self._saved_s >= SAVE_INTERVAL_S:
             self.changed(conversation)
+
+    def noted(self, conversation: Conversation, event: LineChanged | Connected) -> None:
+        """Nothing to remember."""
 
     def warned(self, conversation: Conversation, code: Code, text: str, *, cleared: bool = False) -> None:
         """Nothing to remember."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from agent.calls.state import CallState, Direction
 from agent.conversation.conversation import Conversation
 from agent.conversation.dialing import Dialling, DialSettings
 from agent.conversation.figures import describe
+from agent.conversation.tones import leave_of
 from agent.gateway.events import (
     AiConversation,
     IncomingCall,
@@ -33,18 +34,24 @@ from agent.gateway.events import (
     RemoteDisplay,
     RemoteInfo,
 )
+from agent.media.control import MediaError
 from agent.media.messages import AudioFailed, AudioOpened, DtmfReceived, MediaDied, MediaEvent
-from agent.settings.buttons import ButtonAction, CallAction
 from agent.switchboard import commands
+from agent.switchboard.announcer import Announcer
 from agent.switchboard.display import Display
-from hardware.buttons import ButtonEvent
+from agent.switchboard.presses import Presses
+from agent.switchboard.relays import Relays
+from agent.switchboard.self_test import SelfTester
+from agent.switchboard.watchers import Watchers, Witness
 
 if TYPE_CHECKING:
-    from agent.conversation.events import Observer
     from agent.gateway.line import GatewayLine
     from agent.media.control import MediaProcess
+    from agent.media.prompts import PromptTo
+    from agent.rtc.peer import Connected
     from agent.rtc.prefetch import Prefetch
     from hardware.board import Board
+    from hardware.buttons import ButtonEvent
 
 logger = logging.getLogger(__name__)
 
@@ -63,42 +70,44 @@ class Switchboard:
         display: Display,
         *,
         prefetch: Prefetch | None = None,
-        witnesses: Sequence[Callable[[Conversation], Observer | None]] = (),
+        witnesses: Sequence[Witness] = (),
     ) -> None:
         self.present: Conversation | None = None  # the newest; those before it are still being released
         self.display = display
         self._dialling, self._lines, self._media = dialling, lines, media
+        self.announcer = Announcer(media)
         self._prefetch = prefetch
-        self._witnesses = witnesses
-        self._watching: dict[Conversation, list[Observer]] = {}
+        self._watchers = Watchers(witnesses)
         self._retries = RetryLimiter(dialling.config.retry_limit.calls, dialling.config.retry_limit.per_s)
         self._running: dict[Conversation, asyncio.Task[None]] = {}
-        self._placed_by: str | None = None  # the button that placed the newest call
         self._shown: dict[str, CallState] = {}  # the last published state of each call
         self._rejected: set[str] = set()  # lines that were refused since they were ready
         self._chores: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._loop = asyncio.get_running_loop()
+        self.self_test = SelfTester(self, dialling, media, self._running)
+        self.presses = Presses(self, dialling.config, media)
+        self.relays = Relays(dialling.config.relays, display)
 
     def attach_board(self, board: Board) -> None:
         """The board comes later than the switchboard: its buttons already need somebody to tell."""
         self.display.board = board
-        self.display.lamps(self.present)
+        self._show()
 
     # ---- what comes in
 
     def on_button(self, name: str, event: ButtonEvent) -> None:
-        """A qualified press (or hold, or release) of the button `name`."""
-        self.display.event("button", {"button": name, "action": event.value})
-        button = self._dialling.config.buttons[name]
-        if event is ButtonEvent.PRESSED:
-            if self._placed_by == name and self._busy() and isinstance(button.press, CallAction):
-                if button.press_again == "hangup" and self.present is not None:
-                    self.present.hang_up()
-                return
-            self._act(name, button.press)
-        elif event is ButtonEvent.HELD and button.hold is not None:
-            self._act(name, button.hold)
+        """What a person did with the button `name`."""
+        self.presses.on_button(name, event)
+
+    def on_input(self, name: str, active: bool) -> None:
+        """The qualified state of a switch or a door contact."""
+        self.presses.on_input(name, active)
+
+    def on_relay(self, name: str, on: bool) -> None:
+        """The board has made a relay active, or inactive again."""
+        self.relays.changed(name, on)
+        self.publish_state()
 
     def on_line_event(self, event: LineEvent) -> None:
         """A message from one of the gateways."""
@@ -117,7 +126,7 @@ class Switchboard:
                 self.display.event("ai_conversation", {"line": line, "item": dict(item)})
             case RemoteInfo(call_id=call_id, dtmf=digit, text=text):
                 if digit is not None:
-                    self.display.event("dtmf", {"call_id": call_id, "digit": digit, "source": "info"})
+                    self.relays.hear(digit, "info", self.present, call_id)
                 if text is not None:
                     self.display.event("message", {"call_id": call_id, "text": text})
             case RemoteDisplay(call_id=call_id, name=name, number=number):
@@ -131,20 +140,19 @@ class Switchboard:
     def on_media_event(self, event: MediaEvent) -> None:
         """News from the media process."""
         match event:
-            case AudioFailed(text=text):
-                self.display.audio_problem = text
-                self.display.event("audio_failed", {"detail": text})
+            case AudioFailed(text=text, part=part):
+                self.display.audio_lost[part] = text
+                self.display.event("audio_failed", {"part": part, "detail": text})
                 self.publish_state()
             case AudioOpened():
-                self.display.audio_problem = None
+                self.display.audio_lost.clear()
                 self.display.event("audio_opened", asdict(event))
                 self.publish_state()
             case MediaDied(restarts=restarts):
                 self.display.event("media_restarted", {"restarts": restarts})
             case DtmfReceived(digit=digit, source=source):
                 if self.present is not None:
-                    call_id = self.present.call.id
-                    self.display.event("dtmf", {"call_id": call_id, "digit": digit, "source": source})
+                    self.relays.hear(digit, source, self.present, self.present.call.id)
         # What still comes of a call before belongs to no call any more.
         if self.present is not None and self.present.audio_open:
             self.present.handle(event)
@@ -166,7 +174,38 @@ class Switchboard:
         self._stopping = True
         if self.present is not None:
             self.present.hang_up(EndReason.SHUTDOWN)
-        await asyncio.gather(*self._running.values(), *self._chores, return_exceptions=True)
+        playing = self.announcer.stop()
+        await self.self_test.stop()
+        await asyncio.gather(*self._running.values(), *self._chores, *playing, return_exceptions=True)
+
+    async def play_prompt(self, name: str, to: PromptTo, *, loop: bool) -> float:
+        """Play a prompt of the config, in the call or on the idle speaker; how many seconds it is long.
+
+        Raises `CommandError`, and `MediaError` when the file cannot be played.
+        """
+        path = self._dialling.prompt(name)
+        if (conversation := self.present) is not None and not conversation.ending:
+            return await conversation.sounds.play_prompt(path, to, loop=loop)
+        if to != "speaker":
+            raise CommandError("command/play: there is no call, so nobody else to hear it")
+        if self._stopping:
+            raise CommandError("command/play: the device is shutting down")
+        return await self.announcer.play(self._dialling.idle_audio(), path, loop=loop)
+
+    async def check_prompts(self) -> None:
+        """Say in the journal which prompts of the config cannot be played, before somebody waits for one of them."""
+        rate_hz = self._dialling.idle_audio().rate_hz
+        for place, path in self._dialling.prompt_files():
+            try:
+                await self._media.load_prompt(path, rate_hz)
+            except MediaError as error:
+                logger.warning("%s: %s", place, error)
+
+    async def stop_prompt(self) -> None:
+        """End the prompt that plays, or what is heard after a call."""
+        if self.present is not None:
+            await self.present.sounds.stop_prompt()
+        self.announcer.stop()
 
     # ---- what is decided
 
@@ -179,22 +218,6 @@ class Switchboard:
         dial = self._dialling.of_resumed(call)
         line = self._lines[call.line]
         self._start(self._conversation(call, dial, line, muted=muted, away_s=away_s))
-
-    def _act(self, button: str, action: ButtonAction) -> None:
-        conversation = self.present
-        try:
-            match action:
-                case CallAction(target=target):
-                    self._place(self._dialling.of_target(target))
-                    self._placed_by = button
-                case "hangup" if conversation is not None:
-                    conversation.hang_up()
-                case "answer" if conversation is not None:
-                    conversation.answer()
-                case "mute" if conversation is not None:
-                    self._chore(conversation.set_muted(muted=not conversation.muted))
-        except CommandError as error:
-            logger.warning("button %s: %s", button, error)
 
     def _place(self, dial: DialSettings) -> Call:
         if self._stopping:
@@ -221,7 +244,7 @@ class Switchboard:
         if self._stopping or decision.action in {"busy", "reject"}:
             reason = EndReason.REJECTED if decision.action == "reject" else EndReason.BUSY
             logger.info("refusing a call: %s", decision.reason)
-            self._chore(self._lines[incoming.line].bye(incoming.call_id, cause_of_reason(reason)))
+            self.chore(self._lines[incoming.line].bye(incoming.call_id, cause_of_reason(reason)))
             return
         if self.present is not None and decision.replaces:
             self.present.hang_up(detail=decision.reason)
@@ -233,7 +256,7 @@ class Switchboard:
         """A call that this device does not know, not even from before its restart: whoever is at its other end would
         wait for an answer that nobody here can give."""
         logger.info("declining the call %s, which the gateway offers again and nobody here knows", attach.call_id)
-        self._chore(self._lines[attach.line].bye(attach.call_id, cause_of_reason(EndReason.LOCAL_HANGUP)))
+        self.chore(self._lines[attach.line].bye(attach.call_id, cause_of_reason(EndReason.LOCAL_HANGUP)))
         self.display.forget_warnings(attach.call_id)
         self.publish_state()
 
@@ -254,36 +277,44 @@ class Switchboard:
         self._start(conversation)
         return conversation
 
-    def _conversation(self, call: Call, dial: DialSettings, line: GatewayLine, **more: Any) -> Conversation:
-        prefetch = self._prefetch if dial.prefetch else None
-        return Conversation(call, dial, line, self._media, self, prefetch=prefetch, **more)
+    def _conversation(
+        self, call: Call, dial: DialSettings, line: GatewayLine, *, muted: bool, **more: Any
+    ) -> Conversation:
+        prefetch, muted = self._prefetch if dial.prefetch else None, self.presses.muted_at_start(muted)
+        return Conversation(call, dial, line, self._media, self, prefetch=prefetch, muted=muted, **more)
 
     # ---- a call's life
 
     def _start(self, conversation: Conversation) -> None:
-        before = set(self._running.values())
-        self.present, self._placed_by = conversation, None
-        made = (witness(conversation) for witness in self._witnesses)
-        self._watching[conversation] = [watcher for watcher in made if watcher is not None]
+        self.self_test.abort()
+        before = {*self._running.values(), *self.announcer.stop()}
+        self.present = conversation
+        self._watchers.start(conversation)
         task = asyncio.create_task(self._run(conversation, before), name=f"call.{conversation.call.id}")
         self._running[conversation] = task
         self.changed(conversation)
 
     async def _run(self, conversation: Conversation, before: set[asyncio.Task[None]]) -> None:
         try:
-            if before:  # hung up, but the sound devices, or a gateway slow to take the BYE, are not done with it
+            if before:  # hung up, but the sound devices, or a gateway slow to take the BYE, are not done with it;
+                # or a busy tone, or a prompt, is leaving the speaker
                 await asyncio.wait(before)
             await conversation.run()
         finally:
-            call_id = conversation.call.id
+            call_id, newest = conversation.call.id, self.present is conversation
             self.display.last_call = describe(conversation)
             self._shown.pop(call_id, None)
-            del self._running[conversation], self._watching[conversation]
-            if self.present is conversation:
+            self._watchers.forget(conversation)
+            del self._running[conversation]
+            if newest:
                 self.present = None
             self.display.forget_warnings(call_id)
             self.display.event("call_ended", {"call": self.display.last_call})
+            self.display.call_over(conversation.call)
             self.publish_state()
+            leave = leave_of(conversation.call, conversation.dial)
+            if leave is not None and newest and not self._stopping:
+                self.announcer.take_leave(conversation.dial.audio, leave)
             self._gather_ahead()
 
     def _gather_ahead(self) -> None:
@@ -296,8 +327,7 @@ class Switchboard:
 
     def changed(self, conversation: Conversation) -> None:
         """A call's state, or what is told of it, is another."""
-        for watcher in self._watching.get(conversation, ()):
-            watcher.changed(conversation)
+        self._watchers.changed(conversation)
         call = conversation.call
         if call.ended:
             return  # `_run` tells it once everything is released
@@ -308,14 +338,16 @@ class Switchboard:
 
     def counted(self, conversation: Conversation) -> None:
         """Another second of a call."""
-        for watcher in self._watching.get(conversation, ()):
-            watcher.counted(conversation)
+        self._watchers.counted(conversation)
         self.display.figures(conversation)
+
+    def noted(self, conversation: Conversation, event: LineChanged | Connected) -> None:
+        """A call's line is in another state, or its audio takes another path."""
+        self._watchers.noted(conversation, event)
 
     def warned(self, conversation: Conversation, code: Code, text: str, *, cleared: bool = False) -> None:
         """Something is not as it should be with a call, or is again."""
-        for watcher in self._watching.get(conversation, ()):
-            watcher.warned(conversation, code, text, cleared=cleared)
+        self._watchers.warned(conversation, code, text, cleared=cleared)
         call = conversation.call
         self.display.warning(code, text, line=call.line, call_id=call.id, cleared=cleared)
         self.publish_state()
@@ -329,6 +361,14 @@ class Switchboard:
     def publish_state(self) -> None:
         """Tell everybody the whole state as it is now."""
         self.display.state(self.present, tuple(self._running))
+
+    def started(self) -> None:
+        """Everything is up: a press makes a call from now on, if the line is there."""
+        self.display.starting = False
+        self._show()
+
+    def _show(self) -> None:
+        self.display.show(self.present, tuple(self._running))
 
     def _line_changed(self, line: str, state: LineState, detail: str) -> None:
         self.display.line_detail[line] = detail
@@ -351,7 +391,8 @@ class Switchboard:
         if self.present is not None and self.present.call.id in call_ids:
             self.present.handle(event)
 
-    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+    def chore(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done beside all this."""
         task = asyncio.create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)

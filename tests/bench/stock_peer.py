@@ -16,7 +16,10 @@ import os
 import sys
 import time
 import wave
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aioice.ice
 import av
@@ -73,7 +76,7 @@ class Microphone(MediaStreamTrack):
         return np.concatenate(halves)
 
 
-async def listen(track: MediaStreamTrack, log: Path) -> None:
+async def listen(log: Path, track: MediaStreamTrack) -> None:
     last_s = -1.0
     with log.open("a") as file:
         while True:
@@ -87,12 +90,18 @@ async def listen(track: MediaStreamTrack, log: Path) -> None:
                 file.flush()
 
 
-async def main(role: str, port: int, source: str, log: Path) -> None:
+async def main(
+    role: str,
+    port: int,
+    microphone: Callable[[], MediaStreamTrack],
+    listener: Callable[[MediaStreamTrack], Coroutine[Any, Any, None]],
+) -> None:
+    """The end `role` of a call that says what `microphone()` gives; `listener` gets the track that comes."""
     aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    pc.addTrack(Microphone(source, log))
+    pc.addTrack(microphone())
     listeners = []
-    pc.on("track", lambda track: listeners.append(asyncio.ensure_future(listen(track, log))))
+    pc.on("track", lambda track: listeners.append(asyncio.ensure_future(listener(track))))
 
     def description() -> bytes:
         return json.dumps({"sdp": pc.localDescription.sdp, "type": pc.localDescription.type}).encode() + b"\n"
@@ -124,4 +133,5 @@ async def main(role: str, port: int, source: str, log: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])))
+    noted = Path(sys.argv[4])
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), partial(Microphone, sys.argv[3], noted), partial(listen, noted)))

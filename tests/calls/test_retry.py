@@ -26,13 +26,24 @@ def test_buckets_are_kept_apart() -> None:
     assert "1 call was placed" in str(limiter.refusal("a", 1.0))
 
 
-def test_many_names_do_not_fill_the_memory_and_the_busy_one_is_kept() -> None:
+def test_no_number_of_other_names_makes_room_for_a_bucket_that_is_full() -> None:
     limiter = RetryLimiter(max_calls=1, window_s=3600)
-    limiter.refusal("door", 0.0)
-    for number in range(10 * MAX_BUCKETS):
-        assert limiter.refusal(f"bucket-{number}", 1.0) is None
-        assert limiter.refusal("door", 2.0) is not None
+    assert limiter.refusal("door", 0.0) is None
+    answers = [limiter.refusal(f"bucket-{number}", 1.0) for number in range(10 * MAX_BUCKETS)]
+    assert answers.count(None) == MAX_BUCKETS  # those that have a place beside the door's, and one for all the others
+    assert str(answers[-1]).startswith("retryBucketId 'bucket-639': 1 call was placed within 3600 s in the bucket that")
+    assert limiter.refusal("door", 3599.0) is not None
     assert len(limiter._placed) <= MAX_BUCKETS
+
+
+def test_names_whose_window_is_over_make_room() -> None:
+    limiter = RetryLimiter(max_calls=1, window_s=60)
+    for number in range(MAX_BUCKETS + 1):
+        assert limiter.refusal(f"bucket-{number}", 0.0) is None
+    assert limiter.refusal("door", 59.0) is not None
+    assert limiter.refusal("door", 60.0) is None
+    assert limiter.refusal("gate", 60.0) is None
+    assert list(limiter._placed) == ["door", "gate"]
 
 
 @pytest.mark.parametrize(("max_calls", "window_s"), [(0, 60.0), (1, 0.0)])

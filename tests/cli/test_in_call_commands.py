@@ -13,6 +13,7 @@ from agent.cli.main import callpoint
 from agent.cli.status import describe
 from agent.gateway.connection import RELOGIN_TIMEOUT_S
 from agent.gateway.line_calls import INFO_TIMEOUT_S, MODIFY_TIMEOUT_S
+from agent.lab import voice
 from agent.lab.gateway import LabGateway
 from agent.lab.wire import TELNYX, VERTO, Dialect
 from agent.service.control_socket import ControlError
@@ -153,6 +154,9 @@ def test_the_status_names_broker_quality_and_lines_in_trouble() -> None:
             "last_call": None,
             "lines": {},
             "microphone_open": True,
+            "privacy": False,
+            "stuck_buttons": [],
+            "self_test": None,
             "muted": False,
             "audio_problem": None,
             "warnings": warnings,
@@ -163,3 +167,27 @@ def test_the_status_names_broker_quality_and_lines_in_trouble() -> None:
     assert "broker      rejected: the broker rejects user name or password\n" in shown
     assert "warning     line lab: no new login token (34001 TOKEN_EXPIRING_SOON)\n" in shown
     assert "warning     MOS 3.1 (31004 LOW_MOS)" in shown
+
+
+async def test_play_takes_the_name_of_a_prompt_and_who_hears_it(tmp_path: Path) -> None:
+    voice.write_wav(tmp_path / "parcel.wav", voice.babble(1.0, seed=3))
+    async with LabGateway(users={"door": PASSWORD}) as gateway:
+        config = config_of(gateway.url, tmp_path, prompts={"files": {"parcel": "parcel.wav"}})
+        async with device(config, tmp_path) as door:
+            shell = Shell(tmp_path)
+            await door.line_ready()
+            assert await shell.says("play", "parcel") == "playing parcel, 1.0 s"
+
+            async def play(*arguments: str) -> Result:
+                command = ["play", "--socket", str(tmp_path / "door.sock"), *arguments]
+                return await asyncio.to_thread(CliRunner().invoke, callpoint, command)
+
+            complaint = await shell.complains("play", "/etc/passwd")
+            assert complaint == "Error: command/play: unknown prompt '/etc/passwd'; prompts: parcel"
+            assert "no call, so nobody else to hear it" in (await play("parcel", "--to", "far-end")).output
+            await door.command("call", target="reception")
+            await door.call_state("active")
+            assert (await play("parcel", "--to", "both", "--loop")).output == "playing parcel, 1.0 s\n"
+            assert (await play("--stop")).output == "stopped\n"
+            assert (await play()).exit_code == 2
+            assert (await play("parcel", "--stop")).exit_code == 2

@@ -62,7 +62,8 @@ DIAL = DialSettings(
     peer=PeerSettings(),
     audio=AudioSetup("virtual:silence", "virtual:null"),
     opus=OpusSetup(),
-    jitter_target_ms=20,
+    jitter_min_ms=10,
+    jitter_max_ms=200,
     ring_s=30.0,
     muted=False,
 )
@@ -165,6 +166,8 @@ class FakeLine:
 
 
 class FakeMedia:
+    microphone_shut = False
+
     def __init__(self, world: World) -> None:
         self._world = world
 
@@ -242,6 +245,7 @@ class Run:
         self.world = world
         self.states: list[CallState] = []
         self.warnings: list[tuple[Code, bool]] = []
+        self.noticed: list[LineChanged | Connected] = []
         self.call = Call(ID, direction, "lab", Party(), asyncio.get_running_loop().time(), **call)
         if direction is Direction.INBOUND:
             world.live.add(ID)
@@ -263,6 +267,9 @@ class Run:
             self.states.append(conversation.call.state)
 
     def counted(self, conversation: Conversation) -> None: ...
+
+    def noted(self, conversation: Conversation, event: LineChanged | Connected) -> None:
+        self.noticed.append(event)
 
     def warned(self, conversation: Conversation, code: Code, text: str, *, cleared: bool = False) -> None:
         self.warnings.append((code, cleared))

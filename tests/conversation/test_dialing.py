@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from agent.calls.commands import CallCommand, CommandError
 from agent.conversation.dialing import Dialling, DialSettings
 from agent.gateway.events import Header, IncomingCall
+from agent.media.messages import OpusSetup
+from agent.rtc.events import Handover
 from agent.settings.load import parse_config
 from hardware.profile import load_profile
 
@@ -30,7 +33,7 @@ def dialling(**tables: Any) -> Dialling:
     config["targets"]["office"]["line"] = "pbx"
     for name, table in tables.items():
         config[name] = {**config.get(name, {}), **table}
-    return Dialling(parse_config(config, Path.cwd()), load_profile("virtual"))
+    return Dialling(parse_config(config, Path.cwd()), lambda: load_profile("virtual"))
 
 
 def dial(options: dict[str, Any], **tables: Any) -> DialSettings:
@@ -171,3 +174,98 @@ def test_a_command_that_cannot_be_carried_out_says_why(fields: dict[str, Any], e
     with pytest.raises(CommandError) as refused:
         dialling().of_command(CallCommand(**fields))
     assert str(refused.value).startswith(error)
+
+
+HANDED_OVER = Handover(
+    fd=3, remote=("192.0.2.7", 4000), srtp_profile="SRTP_AEAD_AES_128_GCM", tx_key=b"t", rx_key=b"r", ssrc=7, cname="c",
+    payload_type=96, remote_payload_type=111, ptime_ms=20, fec=True, max_bitrate_bps=None,
+)  # fmt: skip
+OPUS = {"bitrate_bps": 40000, "min_bitrate_bps": 16000, "max_ptime_ms": 40, "complexity": 8}
+
+
+def opus_of(handover: Handover, options: dict[str, Any] | None = None) -> OpusSetup:
+    return dial(options or {}, audio={"opus": OPUS}).transport(handover).opus
+
+
+def test_a_far_end_that_asks_for_nothing_gets_the_configs_encoder() -> None:
+    assert opus_of(HANDED_OVER) == OpusSetup(bitrate_bps=40000, min_bitrate_bps=16000, max_ptime_ms=40, complexity=8)
+
+
+def test_what_the_far_end_asks_for_goes_before_the_config_and_never_beyond_its_limits() -> None:
+    asked = replace(
+        HANDED_OVER, ptime_ms=40, max_bitrate_bps=24000, max_ptime_ms=60, max_playback_rate_hz=16000, dtx=True, cbr=True
+    )
+    assert opus_of(asked) == OpusSetup(
+        bitrate_bps=24000,
+        min_bitrate_bps=16000,
+        ptime_ms=40,
+        max_ptime_ms=40,
+        complexity=8,
+        dtx=True,
+        cbr=True,
+        max_playback_rate_hz=16000,
+    )
+    assert opus_of(replace(HANDED_OVER, max_ptime_ms=20, max_bitrate_bps=500_000)).bitrate_bps == 40000
+    assert opus_of(replace(HANDED_OVER, max_ptime_ms=20)).max_ptime_ms == 20
+
+
+def test_a_far_end_that_prefers_no_dtx_gets_none() -> None:
+    dialled = dial({}, audio={"opus": {"dtx": True}})
+    assert dialled.transport(HANDED_OVER).opus.dtx
+    assert not dialled.transport(replace(HANDED_OVER, dtx=False)).opus.dtx
+
+
+def test_stereo_opens_two_channels_and_codes_two_where_the_far_end_wants_them() -> None:
+    dialled = dial({"useStereo": True})
+    assert dialled.audio.channels == 2
+    assert dialled.peer.stereo
+    assert dialled.transport(HANDED_OVER).opus.channels == 1
+    assert dialled.transport(replace(HANDED_OVER, stereo=True)).opus.channels == 2
+    assert dial({}).audio.channels == 1
+
+
+def test_reports_come_as_often_as_the_profile_allows() -> None:
+    assert dial({}).transport(HANDED_OVER).rtp.rtcp_minimum_s == 1.0
+    assert dial({}).transport(replace(HANDED_OVER, feedback=False)).rtp.rtcp_minimum_s == 5.0
+
+
+def _cleaning(options: dict[str, Any], profile: str, **tables: Any) -> tuple[str, str, bool, bool]:
+    config = dialling(**tables).config
+    options = {"destinationNumber": "+15550100", **options}
+    setup = Dialling(config, lambda: load_profile(profile)).of_command(CallCommand(target="reception", options=options))
+    audio = setup.audio
+    return audio.echo_canceller, audio.noise_suppression, audio.gain_control, audio.one_clock
+
+
+@pytest.mark.parametrize(
+    ("audio", "options", "profile", "wanted"),
+    [
+        ({}, {}, "i2s-mems-max98357a", ("cascade", "moderate", True, True)),
+        ({}, {}, "usb-mic-usb-speaker", ("cascade", "moderate", False, False)),
+        ({}, {}, "usb-speakerphone", ("off", "off", False, True)),  # it cancels its own
+        ({}, {}, "virtual", ("off", "off", False, True)),
+        ({"echo_canceller": "aec3"}, {}, "usb-speakerphone", ("aec3", "off", False, True)),
+        ({"noise_suppression": "high", "gain_control": False}, {}, "respeaker-2mic", ("cascade", "high", False, True)),
+        (
+            {"echo_canceller": "aec3", "gain_control": True},
+            {"echoCancellation": False, "noiseSuppression": True, "autoGainControl": False},
+            "usb-speakerphone",
+            ("off", "moderate", False, True),
+        ),
+        ({}, {"echoCancellation": True}, "usb-speakerphone", ("cascade", "off", False, True)),
+    ],
+)
+def test_a_calls_wish_about_its_sound_goes_before_the_config_and_that_before_the_profile(
+    audio: dict[str, Any], options: dict[str, Any], profile: str, wanted: tuple[str, str, bool, bool]
+) -> None:
+    assert _cleaning({"audio": options} if options else {}, profile, audio=audio) == wanted
+
+
+def test_a_file_in_place_of_the_microphone_is_sent_as_it_is() -> None:
+    sent = {"localStream": "hello.wav"}
+    assert _cleaning({}, "i2s-mems-max98357a", call_defaults=sent)[:3] == ("off", "off", False)
+
+
+def test_devices_that_are_not_the_profiles_have_one_clock_only_when_they_are_one() -> None:
+    assert not _cleaning({"micId": "plughw:4,0"}, "i2s-mems-max98357a")[3]
+    assert _cleaning({"micId": "plughw:4,0", "speakerId": "plughw:4,0"}, "usb-mic-usb-speaker")[3]

@@ -11,10 +11,11 @@ from agent.conversation.dialing import DialSettings
 from agent.conversation.media import CallMedia
 from agent.gateway.dialog import DialogParams
 from agent.media.messages import AudioSetup, Datagram, MediaDied, MediaReady, OpusSetup
+from agent.rtc.events import SourceFound
 from agent.rtc.peer import Connected, Disturbed, Failed, Handover, PeerEvent, PeerSettings, RestartFailed
 
 AUDIO = AudioSetup("virtual:silence", "virtual:null")
-DIAL = DialSettings("lab", "", None, DialogParams(), PeerSettings(), AUDIO, OpusSetup(), 20, 30.0, muted=False)
+DIAL = DialSettings("lab", "", None, DialogParams(), PeerSettings(), AUDIO, OpusSetup(), 10, 200, 30.0, muted=False)
 STUN = Datagram(b"\x00\x01", ("192.0.2.1", 9))
 
 
@@ -44,6 +45,10 @@ class Peer:
 class Media:
     def __init__(self) -> None:
         self.fds: list[int] = []
+        self.sources: list[tuple[str, int]] = []
+
+    def add_source(self, address: tuple[str, int]) -> None:
+        self.sources.append(address)
 
     async def connect(self, transport: object, fd: int) -> None:
         self.fds.append(fd)
@@ -121,3 +126,25 @@ async def test_a_path_that_is_made_while_there_is_no_media_process_is_read_here_
     assert not peer.read_here
     peer.tell(connected(5))
     assert not peer.read_here
+
+
+async def test_another_address_of_the_far_end_is_told_to_the_media_process_and_to_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    peers: list[Peer] = []
+
+    def new_peer(*args: Any, **named: Any) -> Peer:
+        peers.append(Peer(*args, **named))
+        return peers[-1]
+
+    monkeypatch.setattr("agent.conversation.media.AudioPeer", new_peer)
+    events: list[PeerEvent] = []
+    process = Media()
+    media = CallMedia(DIAL, process, events.append, muted=False)  # type: ignore[arg-type]
+    peers[0].tell(connected(3))
+    await media.connect(connected(3).handover)
+    peers[0].tell(SourceFound(("192.0.2.9", 4000)))
+    media.expect_path()
+    peers[0].tell(SourceFound(("192.0.2.9", 4001)))  # it serves on while the newer one is made
+    assert process.sources == [("192.0.2.9", 4000), ("192.0.2.9", 4001)]
+    assert events == [connected(3)]

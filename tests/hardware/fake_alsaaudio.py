@@ -24,6 +24,7 @@ class Card:
     def __init__(self) -> None:
         self.open_error = 0
         self.info: dict[str, Any] = {}
+        self.info_behind_plug: dict[str, Any] | None = None  # of "plug..." devices, where it is another
         self.reads: list[tuple[int, bytes] | int] = []
         self.writes: list[int] = []
         self.avail = 0
@@ -42,9 +43,11 @@ class Pcm:
     def __init__(self, card: Card, asked: dict[str, Any]) -> None:
         self._card = card
         self._device = asked["device"]
+        plugged = self._device.startswith("plug") and card.info_behind_plug is not None
         self._info = {
             "rate": asked["rate"], "period_size": asked["periodsize"], "channels": asked["channels"],
-            "buffer_size": asked["periodsize"] * asked["periods"], "format_name": "S16_LE", **card.info,
+            "buffer_size": asked["periodsize"] * asked["periods"], "format_name": "S16_LE",
+            **((card.info_behind_plug if plugged else card.info) or {}),
         }  # fmt: skip
 
     def info(self) -> dict[str, Any]:
@@ -68,6 +71,9 @@ class Pcm:
         return len(frames) // (self._info["channels"] * {"S16_LE": 2, "S32_LE": 4}[self._info["format_name"]])
 
     def avail(self) -> int:
+        self._card.calls.append("avail")
+        if self._card.avail > 100_000:  # an errno to raise, out of the way of every number of frames
+            raise failure(self._card.avail - 100_000, self._device)
         return self._card.avail
 
     def drop(self) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hardware import alsa, alsa_errors
 from hardware.alsa import AlsaCapture, AlsaPlayback
+from hardware.alsa_errors import access_problem
 from hardware.cards import Card as SoundCard
+from hardware.cards import card_holders
 from hardware.pcm import PcmError, PcmSettings
 from tests.hardware import fake_alsaaudio
 from tests.hardware.fake_alsaaudio import EPIPE, Card
@@ -131,6 +136,34 @@ def test_queued_frames_are_the_buffer_without_its_free_part(card: Card) -> None:
         assert device.queued_frames() == queued
 
 
+def test_waiting_frames_are_those_of_the_card_and_those_that_were_left_of_its_longer_period(card: Card) -> None:
+    card.info = {"period_size": 512}
+    card.reads = [(512, PERIOD + b"a" * 64)]
+    device = capture()
+    device.read()
+    for card.avail, waiting in ((0, 32), (100, 132), (EPIPE, 32)):
+        assert device.waiting_frames() == waiting
+
+
+def test_a_card_that_is_gone_says_so_when_it_is_asked_for_its_queue(card: Card) -> None:
+    playing, hearing = playback(), capture()
+    playing.write(PERIOD)
+    card.avail = 100_000 + errno.ENODEV
+    with pytest.raises(PcmError, match=r"speaker .* is gone: plug it in"):
+        playing.queued_frames()
+    with pytest.raises(PcmError, match=r"microphone .* is gone: plug it in"):
+        hearing.waiting_frames()
+
+
+def test_reading_and_writing_ask_for_nothing_else(card: Card) -> None:
+    """A call's period is one read and one write."""
+    device, hearing = playback(), capture()
+    card.reads = [(480, PERIOD)] * 100
+    for _ in range(100):
+        device.write(hearing.read())
+    assert card.calls == ["write"] * 100
+
+
 def test_closing_drops_first_and_never_fails(card: Card) -> None:
     device = playback()
     device.close()
@@ -160,11 +193,71 @@ def test_a_device_that_cannot_work_is_refused_with_a_cure(
     card: Card, info: dict[str, object], words: list[str]
 ) -> None:
     card.info = info
-    for device, cure in (("hw:1", "use 'plughw:1'"), ("pulse", "choose another device")):
+    for device in ("hw:1", "plughw:1", "pulse"):
         with pytest.raises(PcmError) as refusal:
             AlsaPlayback(device, SETTINGS)
-        assert all(word in str(refusal.value) for word in [f"speaker '{device}'", cure, *words]), str(refusal.value)
+        said = [f"speaker '{device}'", "choose another device or other settings", *words]
+        assert all(word in str(refusal.value) for word in said), str(refusal.value)
         assert card.calls[-1] == "close"
+
+
+@pytest.mark.parametrize("info", [{"rate": 44100, "period_size": 441}, {"rate": 8000}, {"format_name": "FLOAT_LE"}])
+@pytest.mark.parametrize(
+    ("device", "through"),
+    [("hw:CARD=Jabra,DEV=0", "plughw:CARD=Jabra,DEV=0"), ("dsnoop:1", "plug:SLAVE='dsnoop:1'")],
+)
+def test_what_a_card_does_not_speak_alsa_converts(
+    card: Card, info: dict[str, object], device: str, through: str
+) -> None:
+    card.info, card.info_behind_plug = info, {}
+    card.reads = [(480, PERIOD)]
+    assert AlsaCapture(device, SETTINGS).read() == PERIOD
+    assert card.opened_with["device"] == through
+    assert card.calls == ["close"]  # the first try leaves nothing open
+    AlsaPlayback(device, SETTINGS).write(PERIOD)
+    assert card.opened_with["device"] == through
+    assert card.written == [SILENCE + PERIOD]
+
+
+def test_behind_the_converter_a_card_with_long_blocks_is_refused_by_its_own_name(card: Card) -> None:
+    card.info, card.info_behind_plug = {"rate": 44100}, {"period_size": 4096}
+    with pytest.raises(PcmError, match="microphone 'hw:1' cannot be used: it gives 44100 Hz"):
+        AlsaCapture("hw:1", SETTINGS)
+
+
+STEREO = PcmSettings(channels=2)
+LEFT_RIGHT = struct.pack("<4h", 100, -300, 200, 400) * 240
+
+
+@pytest.mark.parametrize(
+    ("channels", "frames", "heard"),
+    [
+        (1, struct.pack("<2h", 7, -8) * 240, struct.pack("<4h", 7, 7, -8, -8) * 240),
+        (2, LEFT_RIGHT, LEFT_RIGHT),
+        (3, struct.pack("<3h", 1, 2, 3) * 480, struct.pack("<2h", 1, 2) * 480),
+    ],
+)
+def test_a_stereo_call_hears_two_channels_of_any_card(card: Card, channels: int, frames: bytes, heard: bytes) -> None:
+    card.info, card.reads = {"channels": channels}, [(480, frames)]
+    assert AlsaCapture("hw:1", STEREO).read() == heard
+    assert card.opened_with["channels"] == 2
+
+
+@pytest.mark.parametrize(
+    ("channels", "played"),
+    [
+        (1, struct.pack("<2h", -100, 300) * 240),
+        (2, LEFT_RIGHT),
+        (4, struct.pack("<8h", 100, -300, 100, -300, 200, 400, 200, 400) * 240),
+    ],
+)
+def test_a_stereo_call_plays_on_any_card(card: Card, channels: int, played: bytes) -> None:
+    card.info = {"channels": channels}
+    device = AlsaPlayback("hw:1", STEREO)
+    device.write(LEFT_RIGHT)
+    device.write(LEFT_RIGHT)
+    assert card.written == [bytes(len(played)) + played, played]
+    assert device.dropped_frames == 0
 
 
 def test_a_rate_that_is_off_by_a_hair_is_drift_and_no_fault(card: Card) -> None:
@@ -178,24 +271,53 @@ JABRA = SoundCard(1, "Jabra", "USB-Audio", "Jabra SPEAK 510", capture=0, playbac
 @pytest.mark.parametrize(
     ("number", "words"),
     [
-        (errno.ENOENT, ["no such device: plug it in or choose one of: plughw:CARD=Jabra,DEV=0", "arecord -L"]),
+        (errno.ENOENT, ["no such device: plug it in or choose one of: plughw:CARD=Jabra,DEV=0"]),
         (errno.ENODEV, ["no such device"]),
-        (errno.EBUSY, ["another program holds it (baresip (pid 812))", "stop that program"]),
-        (errno.EACCES, ["group audio"]),
+        (errno.EBUSY, ["busy, held by baresip (pid 812): stop that"]),
+        (errno.EACCES, ["not permitted", "group audio", "DeviceAllow=char-alsa"]),
+        (errno.EPERM, ["not permitted", "group audio"]),
         (errno.EINVAL, ["refuses these settings"]),
         (errno.ECONNREFUSED, ["sound server does not run"]),
         (errno.ENOMEM, ["Cannot allocate memory"]),
     ],
 )
+@pytest.mark.parametrize(("open_it", "noun"), [(capture, "microphone"), (playback, "speaker")])
 def test_a_device_that_does_not_open_names_the_cure(
-    card: Card, number: int, words: list[str], monkeypatch: pytest.MonkeyPatch
+    card: Card,
+    number: int,
+    words: list[str],
+    open_it: Callable[[], object],
+    noun: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    asked: list[tuple[str, SoundCard | None]] = []
     monkeypatch.setattr(alsa_errors, "read_cards", lambda: [JABRA])
-    monkeypatch.setattr(alsa_errors, "card_holders", lambda _: ["baresip (pid 812)"])
+    monkeypatch.setattr(alsa_errors, "access_problem", lambda _: "")
+    monkeypatch.setattr(alsa_errors, "card_holders", lambda *about: asked.append(about) or ["baresip (pid 812)"])
     card.open_error = number
     with pytest.raises(PcmError) as refusal:
+        open_it()
+    assert all(word in str(refusal.value) for word in [noun, "Jabra", *words]), str(refusal.value)
+    if number == errno.EBUSY:
+        assert asked == [("capture" if noun == "microphone" else "playback", JABRA)]
+
+
+def test_a_card_that_is_there_and_may_not_be_opened_is_not_said_to_be_missing(
+    card: Card, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(alsa_errors, "read_cards", lambda: [JABRA])
+    monkeypatch.setattr(alsa_errors, "access_problem", lambda found: access_problem(found, tmp_path))
+    card.open_error = errno.ENODEV  # ALSA's answer to a card id whose control device it may not open
+    with pytest.raises(PcmError, match=r"the card is there and .*controlC1 is not: pass .* into the container"):
         capture()
-    assert all(word in str(refusal.value) for word in ["microphone", "Jabra", *words]), str(refusal.value)
+    (tmp_path / "controlC1").touch()
+    allowed = {tmp_path / "controlC1": False}
+    monkeypatch.setattr("os.access", lambda path, _: allowed[path])
+    with pytest.raises(PcmError, match=r"not permitted: .*group audio"):
+        playback()
+    allowed[tmp_path / "controlC1"] = True
+    with pytest.raises(PcmError, match="no such device"):
+        playback()
 
 
 def test_without_any_card_there_is_no_empty_list_of_choices(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,5 +336,9 @@ def test_programs_that_hold_a_card_are_found_in_proc(tmp_path: Path) -> None:
     (free / "status").write_text("closed\n")
     (tmp_path / "812").mkdir()
     (tmp_path / "812/comm").write_text("baresip\n")
-    assert alsa_errors.card_holders("capture", tmp_path) == ["baresip (pid 812)"]
-    assert alsa_errors.card_holders("playback", tmp_path) == []
+    for about in (None, JABRA):
+        assert card_holders("capture", about, tmp_path) == ["baresip (pid 812)"]
+        assert card_holders("playback", about, tmp_path) == ["baresip (pid 812)"]  # a card that does one at a time
+    assert card_holders("capture", dataclasses.replace(JABRA, index=2), tmp_path) == []
+    (free / "status").write_text(f"state: RUNNING\nowner_pid   : {os.getpid()}\n")
+    assert card_holders("playback", JABRA, tmp_path) == ["this program itself"]

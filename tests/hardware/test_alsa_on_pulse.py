@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hardware.devices import open_capture, open_playback
 from hardware.pcm import PcmError, PcmSettings
+from hardware.sample_formats import doubled, mean_of_two
 from tests import pulse
 from tests.hardware.signals import chirp, find
 from tests.pulse import PulseHost
@@ -22,6 +25,7 @@ pytestmark = [
     pytest.mark.skipif(pulse.missing() is not None, reason=str(pulse.missing())),
 ]
 PERIOD_BYTES = 960
+TRIES = 6
 
 
 @pytest.fixture
@@ -33,8 +37,8 @@ def host(tmp_path: Path) -> Iterator[PulseHost]:
 def play_and_record(play_on: str, record_on: str, sound: bytes, settings: PcmSettings) -> tuple[bytes, int]:
     """One thread drives both, as in a call. Returns what was recorded, and the playback's xruns."""
     capture, playback = open_capture(record_on, settings), open_playback(play_on, settings)
-    period_bytes = settings.period_frames * 2
-    padded = sound + bytes(settings.rate_hz)  # half a second for the way through the server
+    period_bytes = settings.period_bytes
+    padded = sound + bytes(settings.rate_hz * settings.channels)  # half a second for the way through the server
     heard = bytearray(capture.read())
     try:
         for at in range(0, len(padded), period_bytes):
@@ -49,7 +53,7 @@ def play_and_record(play_on: str, record_on: str, sound: bytes, settings: PcmSet
 @pytest.mark.parametrize(("play_on", "record_on"), [("micfeed", "mic"), ("speaker", "spkmon")])
 def test_a_sound_comes_through_unchanged(host: PulseHost, play_on: str, record_on: str) -> None:
     sound = chirp(1.0)
-    for _ in range(3):  # an xrun on a busy test machine is no fault of the driver; a run without one must fit
+    for _ in range(TRIES):  # an xrun on a busy test machine is no fault of the driver; a run without one must fit
         heard, xruns = play_and_record(play_on, record_on, sound, PcmSettings(periods=8, fill_frames=1920))
         at, correlation = find(sound, heard)
         if not xruns and correlation > 0.999:
@@ -63,6 +67,54 @@ def test_speaker_and_microphone_are_apart(host: PulseHost) -> None:
     sound = chirp(0.5)
     heard, _ = play_and_record("speaker", "mic", sound, PcmSettings())
     assert heard == bytes(len(heard))
+
+
+def test_two_channels_stay_two(tmp_path: Path) -> None:
+    left = np.frombuffer(chirp(0.5), "<i2")
+    right = left[::-1]
+    sound = np.stack([left, right], axis=1).tobytes()
+    settings = PcmSettings(periods=8, fill_frames=1920, channels=2)
+    with PulseHost(tmp_path / "pulse", channels=2) as host, host.in_this_process():
+        for _ in range(TRIES):  # as above
+            heard, xruns = play_and_record("micfeed", "mic", sound, settings)
+            ears = [np.frombuffer(heard, "<i2")[channel::2].tobytes() for channel in range(2)]
+            at, correlation = find(left.tobytes(), ears[0])
+            if not xruns and correlation > 0.999:
+                break
+    assert find(left.tobytes(), ears[0]) == (at, pytest.approx(1.0, abs=1e-3))
+    assert find(right.tobytes(), ears[1]) == (at, pytest.approx(1.0, abs=1e-3))
+    assert find(left.tobytes(), ears[1])[1] < 0.5
+
+
+def test_a_stereo_call_on_a_card_of_one_channel_hears_what_was_played(host: PulseHost) -> None:
+    mono = chirp(0.5)
+    for _ in range(TRIES):
+        settings = PcmSettings(periods=8, fill_frames=1920, channels=2)
+        heard, xruns = play_and_record("micfeed", "mic", doubled(mono), settings)
+        at, correlation = find(mono, mean_of_two(heard))
+        if not xruns and correlation > 0.999:
+            break
+    assert correlation > 0.999
+    ears = np.frombuffer(heard, "<i2").reshape(-1, 2)[at : at + len(mono) // 2]
+    assert (ears[:, 0] == ears[:, 1]).all()
+
+
+def test_an_overrun_and_an_underrun_are_each_over_with_one_call(host: PulseHost) -> None:
+    settings = PcmSettings()
+    capture, playback = open_capture("mic", settings), open_playback("speaker", settings)
+    for _ in range(20):
+        capture.read()
+        playback.write(bytes(PERIOD_BYTES))
+    before = playback.xruns
+    time.sleep(0.3)  # the queue runs empty
+    assert len(capture.read()) == PERIOD_BYTES
+    playback.write(bytes(PERIOD_BYTES))
+    assert playback.xruns == before + 1
+    assert playback.queued_frames() > 0
+    for _ in range(3):
+        assert len(capture.read()) == PERIOD_BYTES
+    capture.close()
+    playback.close()
 
 
 def test_another_rate_and_period_work_too(host: PulseHost) -> None:

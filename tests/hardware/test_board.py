@@ -20,7 +20,8 @@ from hardware import gpio_board
 from hardware.board import Board, is_raspberry_pi, open_board
 from hardware.buttons import ButtonEvent, ButtonSpec
 from hardware.lamps import LampPattern, LampSpec
-from hardware.pin_board import BoardError, PinBoard
+from hardware.pin_board import PinBoard
+from hardware.taken_pins import BoardError
 from hardware.virtual_board import VirtualBoard
 
 GUARD_S = 10.0

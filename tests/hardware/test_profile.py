@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hardware.cards import Card, parse_cards, read_cards, usb_card
-from hardware.profile import ProfileError, choose_profile, detect_profile, load_profile, profile_names
+from hardware.detect import BoardPicture
+from hardware.profile import PresentProfile, ProfileError, choose_profile, detect_profile, load_profile, profile_names
 
 HDMI = " 0 [vc4hdmi0       ]: vc4-hdmi - vc4-hdmi-0\n                      vc4-hdmi-0\n"
 HDMI_PCM = "00-00: MAI PCM i2s-hifi-0 : MAI PCM i2s-hifi-0 : playback 1\n"
@@ -21,6 +22,8 @@ RESPEAKER = " 1 [seeed2micvoicec]: seeed2micvoicec - seeed-2mic-voicecard\n"
 RESPEAKER_PCM = "01-00: bcm2835-i2s-wm8960-hifi wm8960-hifi-0 : ... : playback 1 : capture 1\n"
 VOICEHAT = " 1 [sndrpigooglevoi]: RPi-simple - snd_rpi_googlevoicehat_soundcard\n"
 VOICEHAT_PCM = "01-00: Google voiceHAT SoundCard HiFi voicehat-codec-0 : ... : playback 1 : capture 1\n"
+JACK = " 1 [Headphones     ]: bcm2835_headpho - bcm2835 Headphones\n                      bcm2835 Headphones\n"
+JACK_PCM = "01-00: bcm2835 Headphones : bcm2835 Headphones : playback 8\n"
 LOOPBACK = " 4 [Loopback       ]: Loopback - Loopback\n"
 LOOPBACK_PCM = "04-01: Loopback PCM : Loopback PCM : playback 8 : capture 8\n"
 
@@ -33,8 +36,10 @@ LOOPBACK_PCM = "04-01: Loopback PCM : Loopback PCM : playback 8 : capture 8\n"
         (HDMI + VOICEHAT, HDMI_PCM + VOICEHAT_PCM, "i2s-mems-max98357a", "hw:CARD=sndrpigooglevoi,DEV=0", None),
         (WEBCAM + USB_SPEAKER, WEBCAM_PCM + USB_SPEAKER_PCM, "usb-mic-usb-speaker",
          "plughw:CARD=U0x46d0x825,DEV=0", "plughw:CARD=UACDemo,DEV=0"),
-        (HDMI + WEBCAM, HDMI_PCM + WEBCAM_PCM, "usb-mic-usb-speaker",
-         "plughw:CARD=U0x46d0x825,DEV=0", "plughw:CARD=vc4hdmi0,DEV=0"),
+        (HDMI + WEBCAM, HDMI_PCM + WEBCAM_PCM, "usb-mic-built-in-speaker",
+         "plughw:CARD=U0x46d0x825,DEV=0", "hdmi:CARD=vc4hdmi0,DEV=0"),
+        (HDMI + JACK + WEBCAM, HDMI_PCM + JACK_PCM + WEBCAM_PCM, "usb-mic-built-in-speaker",
+         "plughw:CARD=U0x46d0x825,DEV=0", "plughw:CARD=Headphones,DEV=0"),
         (HDMI + LOOPBACK, HDMI_PCM + LOOPBACK_PCM, "generic", "plughw:CARD=Loopback,DEV=1", None),
         (HDMI, HDMI_PCM, "virtual", "virtual:silence", "virtual:null"),
         ("--- no soundcards ---\n", "", "virtual", "virtual:silence", "virtual:null"),
@@ -43,7 +48,7 @@ LOOPBACK_PCM = "04-01: Loopback PCM : Loopback PCM : playback 8 : capture 8\n"
 def test_the_profile_fits_the_cards(
     cards_text: str, pcm_text: str, name: str, capture: str, playback: str | None
 ) -> None:
-    profile = choose_profile(parse_cards(cards_text, pcm_text))
+    profile = choose_profile(BoardPicture(cards=tuple(parse_cards(cards_text, pcm_text))))
     assert (profile.name, profile.capture, profile.playback) == (name, capture, playback or capture)
 
 
@@ -52,6 +57,15 @@ def test_cards_are_read_with_what_they_can_do() -> None:
         Card(0, "vc4hdmi0", "vc4-hdmi", "vc4-hdmi-0", capture=None, playback=0),
         Card(1, "USB", "USB-Audio", "Jabra SPEAK 510 USB", capture=0, playback=0),
     ]
+
+
+def test_usb_cards_are_read_with_vendor_and_product(tmp_path: Path) -> None:
+    (tmp_path / "cards").write_text(HDMI + JABRA)
+    (tmp_path / "pcm").write_text(HDMI_PCM + JABRA_PCM)
+    for index in (0, 1):
+        (tmp_path / f"card{index}").mkdir()
+    (tmp_path / "card1/usbid").write_text("0b0e:0412\n")
+    assert [card.usb_id for card in read_cards(tmp_path)] == [None, "0b0e:0412"]
 
 
 def test_a_speakerphone_is_preferred_to_a_webcam() -> None:
@@ -69,9 +83,25 @@ def test_a_machine_without_sound_has_no_cards(tmp_path: Path) -> None:
 def test_a_machine_without_a_microphone_is_said_to_be_silent(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("hardware.profile.read_cards", lambda: parse_cards(HDMI, HDMI_PCM))
-    assert load_profile("auto") == detect_profile()
+    picture = BoardPicture(cards=tuple(parse_cards(HDMI, HDMI_PCM)))
+    monkeypatch.setattr("hardware.profile.detect", lambda: picture)
+    assert load_profile("auto") == detect_profile(picture)
     assert "no sound card with a microphone (cards: vc4hdmi0)" in caplog.text
+
+
+def test_a_card_that_comes_up_after_the_daemon_is_used_and_stays_chosen(caplog: pytest.LogCaptureFixture) -> None:
+    cards: list[Card] = []
+    present = PresentProfile("auto", look=lambda: BoardPicture(cards=tuple(cards)))
+    assert [present().name for _ in range(5)] == ["virtual"] * 5
+    assert caplog.text.count("calls will be silent") == 1  # as long as nothing is plugged in, nothing is decided anew
+    cards += parse_cards(JABRA, JABRA_PCM)
+    assert present().name == "usb-speakerphone"
+    cards.clear()
+    assert present().name == "usb-speakerphone"  # a call says that it is away
+    cards += parse_cards(RESPEAKER, RESPEAKER_PCM)
+    assert present().name == "usb-speakerphone"
+    named = PresentProfile("virtual", look=lambda: BoardPicture(cards=tuple(cards)))
+    assert named().name == "virtual"
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -83,6 +113,8 @@ def test_every_profile_is_complete_and_makes_sense(name: str) -> None:
     # A period is written when one has been played: less than that ahead is an underrun each time, and the
     # drivers refuse a buffer that does not hold the fill target and a period.
     assert profile.period_frames < profile.fill_frames <= (profile.periods - 1) * profile.period_frames
+    assert profile.echo_canceller in {"off", "cascade", "aec3", "linear", "half_duplex"}
+    assert profile.noise_suppression in {"off", "low", "moderate", "high", "very_high"}
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:

@@ -27,6 +27,14 @@ def test_everything_is_in_the_file_after_close(tmp_path: Path) -> None:
     assert read_wav(tmp_path / "out.wav", RATE_HZ) == PERIOD * 333
 
 
+def test_two_channels_are_recorded_as_two(tmp_path: Path) -> None:
+    recorder = BackgroundRecorder(tmp_path / "out.wav", RATE_HZ, channels=2)
+    for _ in range(120):
+        recorder.write(PERIOD * 2)
+    recorder.close()
+    assert read_wav(tmp_path / "out.wav", RATE_HZ, 2) == PERIOD * 240
+
+
 def test_a_killed_process_leaves_a_valid_file_that_lacks_less_than_a_second(tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
     script = (
@@ -113,5 +121,7 @@ def test_a_recording_of_another_rate_is_begun_anew_and_a_torn_end_is_cut_off(tmp
     recorder.close()
     assert read_wav(path, RATE_HZ) == PERIOD * 4
     assert path.stat().st_size == HEADER.size + 4 * len(PERIOD)
+    WavRecorder(path, RATE_HZ, channels=2, resume=True).close()
+    assert read_wav(path, RATE_HZ, 2) == b""
     WavRecorder(path, 16000, resume=True).close()
     assert read_wav(path, 16000) == b""

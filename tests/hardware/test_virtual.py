@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,12 +129,65 @@ def test_a_sound_shorter_than_a_period_loops() -> None:
     assert [read(), read()] == [b"\1\0\2\0\3\0\1\0", b"\2\0\3\0\1\0\2\0"]
 
 
-def test_a_wav_device_loops_its_file_and_takes_the_first_channel(tmp_path: Path) -> None:
-    stereo = struct.pack("<160h", *range(160))
-    capture = open_capture(f"wav:{write_wav(tmp_path / 'in.wav', stereo, channels=2)}", SETTINGS)
-    wanted = struct.pack("<80h", *range(0, 160, 2))
-    assert [capture.read(), capture.read()] == [wanted, wanted]
+LEFT, RIGHT = list(range(100, 180)), list(range(-400, 400, 10))
+BOTH = struct.pack("<160h", *(value for pair in zip(LEFT, RIGHT, strict=True) for value in pair))
+
+
+@pytest.mark.parametrize(
+    ("file_channels", "channels", "samples", "heard"),
+    [
+        (1, 1, PERIOD, PERIOD),
+        (2, 2, BOTH, BOTH),
+        (2, 1, BOTH, struct.pack("<80h", *((one + two) >> 1 for one, two in zip(LEFT, RIGHT, strict=True)))),
+        (1, 2, struct.pack("<80h", *LEFT), struct.pack("<160h", *(value for value in LEFT for _ in range(2)))),
+        (3, 2, struct.pack("<3h", 5, 6, 7) * 80, struct.pack("<2h", 5, 6) * 80),
+    ],
+)
+def test_a_wav_device_loops_its_file_with_the_calls_channels(
+    tmp_path: Path, file_channels: int, channels: int, samples: bytes, heard: bytes
+) -> None:
+    path = write_wav(tmp_path / "in.wav", samples, channels=file_channels)
+    capture = open_capture(f"wav:{path}", replace(SETTINGS, channels=channels))
+    assert [capture.read(), capture.read()] == [heard, heard]
     capture.close()
+
+
+def test_a_recording_of_two_channels_is_a_stereo_file(tmp_path: Path) -> None:
+    playback = open_playback(f"wav:{tmp_path / 'out.wav'}", replace(SETTINGS, channels=2))
+    playback.write(BOTH)
+    playback.close()
+    with wave.open(str(tmp_path / "out.wav")) as file:
+        assert (file.getnchannels(), file.getframerate(), file.getnframes()) == (2, 8000, 160)
+        assert file.readframes(160) == bytes(320) + BOTH
+    assert read_wav(tmp_path / "out.wav", 8000, 2) == bytes(320) + BOTH
+
+
+def test_frames_of_two_channels_take_the_time_of_one(clock: VirtualClock) -> None:
+    settings = replace(SETTINGS, channels=2)
+    heard = bytearray()
+    capture, playback = VirtualCapture(settings, clock=clock), VirtualPlayback(settings, heard.extend, clock)
+    start_s = clock.now_s()
+    for _ in range(10):
+        assert capture.read() == bytes(320)
+        playback.write(BOTH)
+        assert playback.queued_frames() == 160
+    assert clock.now_s() == pytest.approx(start_s + 0.1)
+    assert bytes(heard) == bytes(320) + BOTH * 10
+    playback.write(BOTH * 4)  # beyond the buffer, by a period more than can be waited for
+    assert playback.dropped_frames == 80
+    assert len(heard) == 320 + len(BOTH) * 13
+
+
+def test_what_was_captured_and_not_read_is_told(clock: VirtualClock) -> None:
+    capture = VirtualCapture(SETTINGS, clock=clock)
+    capture.read()
+    assert capture.waiting_frames() == 0
+    clock.advance(0.0251)
+    assert capture.waiting_frames() == 200
+    capture.read()
+    assert capture.waiting_frames() == 120
+    clock.advance(1.0)
+    assert capture.waiting_frames() == 4 * 80  # more than the buffer holds is lost
 
 
 def test_a_recording_is_a_wav_file_with_what_was_played(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from agent.service.control_socket import ControlClient, ControlError
 from agent.settings.toml_text import toml_text
 from tests.device import PATIENCE_S
+
+START_S = 120.0  # only a guard: beside other work the imports alone have taken more than PATIENCE_S
 
 
 class Daemon:
@@ -58,9 +61,10 @@ class Daemon:
         return call
 
     async def line_ready(self) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while (await self.ask("status"))["state"]["lines"]["lab"]["state"] != "ready":
-                await asyncio.sleep(0.02)
+        give_up_s = time.monotonic() + PATIENCE_S
+        while (line := (await self.ask("status"))["state"]["lines"]["lab"])["state"] != "ready":
+            assert time.monotonic() < give_up_s, f"the line is not ready but {line}:\n{self.log.read_text()}"
+            await asyncio.sleep(0.02)
 
     async def kill(self) -> None:
         """SIGKILL, to the control process alone: what it has started must end by itself."""
@@ -117,10 +121,11 @@ async def daemon(
 
 async def _up(running: Daemon) -> None:
     """Until the control socket answers."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            assert running.process.returncode is None, running.log.read_text()
-            with contextlib.suppress(ControlError):
-                await running.ask("status")
-                return
-            await asyncio.sleep(0.02)
+    give_up_s = time.monotonic() + START_S
+    while True:
+        assert running.process.returncode is None, running.log.read_text()
+        assert time.monotonic() < give_up_s, f"not up within {START_S:.0f} s:\n{running.log.read_text()}"
+        with contextlib.suppress(ControlError):
+            await running.ask("status")
+            return
+        await asyncio.sleep(0.02)

@@ -14,7 +14,7 @@ import pytest
 
 from agent.lab.gateway import LabGateway
 from agent.lab.routes import ECHO_NUMBER
-from tests.interop.sdk.device import NAME, device, vanish
+from tests.interop.sdk.device import NAME, device
 from tests.interop.sdk.fields import compare
 from tests.interop.sdk.telephone import LOGIN, PATIENCE_S, Telephone
 
@@ -115,7 +115,7 @@ async def test_an_ice_restart(phone: Telephone, gateway: LabGateway, tmp_path: P
         await door.do("answer")
         await door.daemon.until(lambda event: event["type"] == "figures" and event["packets_received"] > 0)
         assert at_the_device.media is not None
-        await vanish(at_the_device.media)
+        await at_the_device.media.vanish()
         async with asyncio.timeout(PATIENCE_S):
             await gateway.wait_received("modify", 2)
         await door.do("hangup")

@@ -15,9 +15,10 @@ from agent.lab.gateway import LabGateway
 from agent.lab.leg import USER_BUSY
 from agent.lab.routes import ECHO_NUMBER, Route
 from agent.lab.wire import CALL_ERROR, Step
-from tests.interop.sdk.golden import LOOK_S, PATIENCE_S, repeats
+from tests.interop.sdk.golden import LOOK_S, PATIENCE_S, raw, received, repeats
 from tests.interop.sdk.telephone import LOGIN, OTHER_LOGIN, Telephone
 
+EARLY_S = 0.3  # between one message of the set-up and the next, long enough for the SDK to see them one by one
 EVERY_OPTION: dict[str, Any] = {
     "id": "my-own-id",
     "callerName": "Alice A",
@@ -65,26 +66,17 @@ async def answered_by(other: Telephone, phone: Telephone, **options: Any) -> tup
     return call, taken
 
 
-async def echo_call(phone: Telephone, **options: Any) -> str:
-    """A call to the lab's echo number, talking."""
-    call = await phone.dial(ECHO_NUMBER, **options)
-    await phone.talking(call)
-    return call
-
-
-async def received(gateway: LabGateway, method: str, times: int = 1) -> None:
-    """Wait until the SDK has sent this request so often."""
-    async with asyncio.timeout(PATIENCE_S):
-        while len(gateway.frames.received(method)) < times:
-            await asyncio.sleep(LOOK_S)
-
-
-def raw(method: str, call: str, number: int, **params: Any) -> str:
-    """A request of the gateway that the lab has no use for itself."""
-    request = {"jsonrpc": "2.0", "id": number, "method": f"telnyx_rtc.{method}", "params": {"callID": call, **params}}
-    return json.dumps(request)
-
-
+FORGOTTEN = json.dumps(
+    {"jsonrpc": "2.0", "id": 5555, "method": "telnyx_rtc.clientReady", "params": {"reattached_sessions": []}}
+)
+# The second one is to come before the first is applied, however busy the machine is.
+SLOW_TO_APPLY = """(() => {
+  const apply = RTCPeerConnection.prototype.setRemoteDescription;
+  RTCPeerConnection.prototype.setRemoteDescription = async function (description) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    return apply.call(this, description);
+  };
+})()"""
 CANDIDATE = {
     "candidate": "candidate:1 1 udp 2113937151 127.0.0.1 9 typ host generation 0",
     "sdpMid": "0",
@@ -124,11 +116,44 @@ async def test_every_option(phone: Telephone, other_phone: Telephone, gateway: L
     await repeats(gateway, f"{name}_called", OTHER_LOGIN)
 
 
-async def test_early_media(phone: Telephone, gateway: LabGateway) -> None:
+@pytest.mark.parametrize("step_delay_s", [EARLY_S, 0.0], ids=["early", "at once"])
+async def test_media_before_the_answer(
+    phone: Telephone, other_phone: Telephone, gateway: LabGateway, step_delay_s: float
+) -> None:
     gateway.faults.order = (Step.RESULT, Step.RINGING, Step.MEDIA, Step.ANSWER)
+    gateway.faults.step_delay_s = step_delay_s
     await phone.log_in()
-    await phone.do(await echo_call(phone), "hangup")
-    await repeats(gateway, "early_media")
+    await other_phone.log_in(login=OTHER_LOGIN)
+    call, taken = await answered_by(other_phone, phone)
+    await phone.do(call, "hangup")
+    await other_phone.ended(taken)
+    await repeats(gateway, "early_media" if step_delay_s else "media_and_answer_at_once", LOGIN)
+    await repeats(gateway, "early_media_called", OTHER_LOGIN)
+
+
+async def test_media_twice_ends_the_call(phone: Telephone, gateway: LabGateway) -> None:
+    gateway.faults.order = (Step.RESULT, Step.RINGING, Step.MEDIA, Step.MEDIA)
+    await phone.page.run(SLOW_TO_APPLY)
+    await phone.log_in()
+    await phone.ended(await phone.dial(ECHO_NUMBER))
+    await repeats(gateway, "two_media")
+
+
+async def test_a_call_with_nothing_set(phone: Telephone, other_phone: Telephone, gateway: LabGateway) -> None:
+    await phone.log_in(iceServers=None, enableCallReports=None)
+    await other_phone.log_in(login=OTHER_LOGIN, iceServers=None, enableCallReports=None)
+    call, taken = await answered_by(other_phone, phone)
+    await phone.do(call, "hangup")
+    await other_phone.ended(taken)
+    await repeats(gateway, "defaults", LOGIN)
+    await repeats(gateway, "defaults_called", OTHER_LOGIN)
+    async with asyncio.timeout(PATIENCE_S):
+        await gateway.wait_upload(2)
+    for upload in gateway.uploads:
+        assert upload.path == "/call_report"
+        assert upload.headers.keys() >= {"x-call-id", "x-call-report-id", "x-voice-sdk-id"}
+        assert upload.body.keys() == {"summary", "stats", "logs"}
+    assert {upload.body["summary"]["callId"] for upload in gateway.uploads} == {call, taken}
 
 
 async def test_calls_that_are_refused_rejected_and_given_up(
@@ -159,37 +184,6 @@ async def test_an_answer_without_sdp(phone: Telephone, gateway: LabGateway) -> N
     await repeats(gateway, "answer_without_sdp")
 
 
-async def test_a_refused_login(phone: Telephone, gateway: LabGateway) -> None:
-    await phone.log_in(password="wrong", wait=False)
-    await phone.page.until("phone.errors.includes(46001)")
-    await repeats(gateway, "login_refused")
-
-
-async def test_a_login_by_token(phone: Telephone, gateway: LabGateway) -> None:
-    gateway.registrar.add_token("a-token", LOGIN)
-    await phone.log_in(login=None, password=None, login_token="a-token")
-    await repeats(gateway, "login_token")
-
-
-async def test_an_anonymous_login(phone: Telephone, gateway: LabGateway) -> None:
-    gateway.registrar.add_assistant("assistant-1", ECHO_NUMBER)
-    target = {"target_type": "ai_assistant", "target_id": "assistant-1", "target_version_id": "v1"}
-    await phone.log_in(login=None, password=None, anonymous_login={**target, "target_params": {"a": 1}})
-    await repeats(gateway, "anonymous_login")
-
-
-async def test_a_registration_that_takes_its_time(phone: Telephone, gateway: LabGateway) -> None:
-    gateway.faults.gateway_states = ["NOREG", "UNREGED"]
-    await phone.log_in()
-    await repeats(gateway, "registered_late")
-
-
-async def test_a_gateway_that_fails_is_left_and_tried_again(phone: Telephone, gateway: LabGateway) -> None:
-    gateway.faults.gateway_states = ["FAIL_WAIT"]
-    await phone.log_in()
-    await repeats(gateway, "gateway_fails")
-
-
 @pytest.mark.parametrize("trickle", [False, True], ids=["whole SDP", "trickle"])
 async def test_an_incoming_call(phone: Telephone, gateway: LabGateway, trickle: bool) -> None:
     await phone.log_in(trickleIce=trickle)
@@ -216,7 +210,7 @@ async def test_an_incoming_call(phone: Telephone, gateway: LabGateway, trickle: 
 @pytest.mark.parametrize("trickle", [False, True], ids=["whole SDP", "trickle"])
 async def test_an_ice_restart(phone: Telephone, gateway: LabGateway, trickle: bool) -> None:
     await phone.log_in(trickleIce=trickle)
-    call = await echo_call(phone)
+    call = await phone.echo_call()
     await phone.gathered(call)
     assert (await phone.page.call("phone.client.triggerIceRestart", call))["started"]
     await phone.page.until(f"!phone.calls.get({call!r}).peer.isIceRestarting")
@@ -229,17 +223,34 @@ async def test_an_ice_restart(phone: Telephone, gateway: LabGateway, trickle: bo
 
 async def test_an_ice_restart_that_the_gateway_refuses(phone: Telephone, gateway: LabGateway) -> None:
     await phone.log_in(trickleIce=False)
-    call = await echo_call(phone)
+    call = await phone.echo_call()
+    await refused_restart(phone, gateway, call)
+    await repeats(gateway, "ice_restart_refused")
+
+
+async def test_an_ice_restart_that_the_gateway_refuses_with_trickle(
+    phone: Telephone, other_phone: Telephone, gateway: LabGateway
+) -> None:
+    await phone.log_in(trickleIce=True)
+    await other_phone.log_in(login=OTHER_LOGIN)
+    call, _ = await answered_by(other_phone, phone, trickleIce=True)
+    await phone.gathered(call)
+    await refused_restart(phone, gateway, call)
+    await repeats(gateway, "ice_restart_refused_trickle", LOGIN, early_candidates=True)
+    await repeats(gateway, "ice_restart_refused_called", OTHER_LOGIN)
+
+
+async def refused_restart(phone: Telephone, gateway: LabGateway, call: str) -> None:
+    """Ask for an ICE restart, be refused, and be back after a reconnect."""
     gateway.faults.error_codes["modify"] = CALL_ERROR
     await phone.page.call("phone.client.triggerIceRestart", call)
     await phone.ready(2)
-    await repeats(gateway, "ice_restart_refused")
 
 
 @pytest.mark.parametrize("trickle", [False, True], ids=["whole SDP", "trickle"])
 async def test_a_call_attached_after_a_reconnect(phone: Telephone, gateway: LabGateway, trickle: bool) -> None:
     await phone.log_in(trickleIce=trickle)
-    call = await echo_call(phone)
+    call = await phone.echo_call()
     await phone.gathered(call)
     gateway.faults.attach_calls = True
     gateway.abort(LOGIN)
@@ -249,29 +260,32 @@ async def test_a_call_attached_after_a_reconnect(phone: Telephone, gateway: LabG
     gateway.faults.attach_calls = False
     gateway.abort(LOGIN)
     await phone.ready(3)
+    await gateway.send_raw(LOGIN, FORGOTTEN)
     await repeats(gateway, "attach_trickle" if trickle else "attach")
 
 
-async def test_a_login_asked_for_again_and_a_held_call_attached(phone: Telephone, gateway: LabGateway) -> None:
+async def test_a_call_attached_at_the_called_side(
+    phone: Telephone, other_phone: Telephone, gateway: LabGateway
+) -> None:
+    gateway.habits.anchored = True
     await phone.log_in()
-    gateway.faults.authentication_required = 1
-    await phone.ended(await phone.dial(ECHO_NUMBER))
-    await phone.page.run("void phone.calls.get(phone.dial('x')).hangup()")  # before the INVITE: a BYE all the same
-    await phone.page.until("phone.calls.size === 2 && phone.client.getActiveCalls().length === 0")
-    call = await echo_call(phone)
-    await phone.do(call, "hold")
-    await phone.state(call, "held")
+    await other_phone.log_in(login=OTHER_LOGIN)
+    _, taken = await answered_by(other_phone, phone)
     gateway.faults.attach_calls = True
-    gateway.abort(LOGIN)
-    await phone.page.until(f"phone.was({call!r}, 'recovering')")
-    await phone.state(call, "held")
-    await phone.page.call("phone.client.disconnect")
-    await repeats(gateway, "login_again_and_attach_held")
+    gateway.abort(OTHER_LOGIN)
+    await other_phone.page.until(f"phone.was({taken!r}, 'recovering')")
+    await other_phone.talking(taken)
+    await repeats(gateway, "attach_called", OTHER_LOGIN)
 
 
-async def test_a_call_that_only_listens(phone: Telephone, gateway: LabGateway) -> None:
+async def test_a_call_that_only_listens_one_without_audio_and_a_plain_one(
+    phone: Telephone, gateway: LabGateway
+) -> None:
     await phone.log_in()
-    await phone.dial(ECHO_NUMBER, audio=False, receiveOnlyAudio=True)
+    await phone.state(await phone.dial(ECHO_NUMBER, audio=False, receiveOnlyAudio=True), "active")
+    await phone.ended(await phone.dial(ECHO_NUMBER, audio=False))  # fails with 42003 before it says a word
+    assert 42003 in await phone.page.run("phone.errors")
+    await phone.echo_call()
     await repeats(gateway, "receive_only")
 
 
@@ -282,45 +296,28 @@ async def test_relay_only_without_a_relay(phone: Telephone, gateway: LabGateway)
     await repeats(gateway, "relay_without_turn")
 
 
-async def test_a_ping_and_messages_about_no_call(phone: Telephone, gateway: LabGateway) -> None:
+async def test_the_debug_timeline(phone: Telephone, other_phone: Telephone, gateway: LabGateway) -> None:
     await phone.log_in()
-    for number, method in enumerate(("modify", "bye", "info")):
-        await gateway.send_raw(LOGIN, raw(method, "zz", 77 + number))
-    await gateway.ping(LOGIN)
-    await repeats(gateway, "ping", with_pings=True)
+    await other_phone.log_in(login=OTHER_LOGIN)
+    call, taken = await answered_by(other_phone, phone, debug=True)
+    await phone.do(call, "hangup")
+    await other_phone.ended(taken)
+    await repeats(gateway, "debug", LOGIN)
+    await repeats(gateway, "debug_called", OTHER_LOGIN)
 
 
-async def test_the_debug_timeline(phone: Telephone, gateway: LabGateway) -> None:
+async def test_a_debug_timeline_that_the_gateway_does_not_take_stops_the_call(
+    phone: Telephone, gateway: LabGateway
+) -> None:
+    gateway.faults.silent_methods.add("debug_report_start")
     await phone.log_in()
-    await phone.do(await echo_call(phone, debug=True), "hangup")
-    await repeats(gateway, "debug")
-
-
-async def test_a_punt_ends_all_without_a_word(phone: Telephone, gateway: LabGateway) -> None:
-    await phone.log_in()
-    call = await echo_call(phone)
-    await gateway.punt(LOGIN)
+    call = await phone.dial(ECHO_NUMBER, debug=True)
+    async with asyncio.timeout(PATIENCE_S):
+        while not any(frame.message.get("type") == "debug_report_start" for frame in gateway.frames):
+            await asyncio.sleep(LOOK_S)
+    await phone.do(call, "hangup")
     await phone.ended(call)
-    await repeats(gateway, "punt")
-
-
-async def test_a_punt_that_names_a_call_only_costs_the_socket(phone: Telephone, gateway: LabGateway) -> None:
-    await phone.log_in(keepConnectionAliveOnSocketClose=True)
-    call = await echo_call(phone)
-    await gateway.punt(LOGIN, call)
-    await phone.ready(2)
-    await phone.state(call, "active")
-    await repeats(gateway, "punt_of_a_call")
-
-
-async def test_a_hang_up_during_an_outage_is_never_told(phone: Telephone, gateway: LabGateway) -> None:
-    await phone.log_in()
-    call = await echo_call(phone)
-    gateway.abort(LOGIN)
-    await phone.page.until("!phone.client.connection.connected")
-    await phone.page.run(f"void phone.calls.get({call!r}).hangup()")
-    await phone.ended(call)
-    await repeats(gateway, "hung_up_offline")
+    await repeats(gateway, "debug_unanswered")
 
 
 async def test_a_late_result(phone: Telephone, gateway: LabGateway) -> None:
@@ -340,7 +337,7 @@ async def test_a_result_that_is_null(phone: Telephone, gateway: LabGateway) -> N
 async def test_candidates_of_the_far_end(phone: Telephone, gateway: LabGateway) -> None:
     await phone.log_in()
     for number, trickle in enumerate((True, False), 1):
-        call = await echo_call(phone, trickleIce=trickle)
+        call = await phone.echo_call(trickleIce=trickle)
         await phone.gathered(call)
         await gateway.send_raw(LOGIN, raw("candidate", call, 7001, **CANDIDATE))
         await gateway.ping(LOGIN)

@@ -17,7 +17,6 @@ from tests.interop.sdk.device import (
     both_hear_each_other_from_now_on,
     device,
     in_a_call,
-    vanish,
 )
 from tests.interop.sdk.fields import compare
 from tests.interop.sdk.telephone import DEVICE_SAYS, LOGIN, PATIENCE_S, SDK_SAYS, Samples, Telephone, hears
@@ -145,7 +144,7 @@ async def test_the_device_restarts_ice_when_its_media_stalls(
         await both_hear_each_other(phone, door)
         port = gateway.legs[1].port
         assert port is not None
-        await vanish(port)
+        await port.vanish()
         async with asyncio.timeout(PATIENCE_S):
             request = await gateway.wait_received("modify")
         assert request["params"]["action"] == "updateMedia"

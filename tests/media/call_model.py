@@ -82,6 +82,9 @@ class Wire:
     def send(self, data: bytes) -> None:
         self.sent.append(data)
 
+    def add_source(self, address: tuple[str, int]) -> None:
+        """Everything is from the far end."""
+
     def close(self) -> None:
         self.closed = True
 

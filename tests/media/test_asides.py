@@ -1,6 +1,7 @@
 """Recording and sidetone on devices of their own: they get what they have room for, and never hold the call up."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +23,20 @@ class Room:
         self.heard: dict[str, bytearray] = {}
         self.notes: list[str] = []
         self.broken = broken
-        self.asides = Asides(setup, resumed=False, note=self.notes.append, open_playback=self.open)
+        self.opening_s = 0.0
+        self.opened = 0
+        self.asides = Asides(
+            setup, resumed=False, note=self.notes.append, open_playback=self.open, monotonic=self.clock.now_s
+        )
+
+    def turns(self, seconds: float) -> None:
+        for _ in range(round(seconds * 100)):
+            self.asides.write(FAR_END, MIC)
+            self.clock.advance(0.01)
 
     def open(self, device: str, settings: PcmSettings) -> Playback:
+        self.opened += 1
+        self.clock.advance(self.opening_s)
         if device == self.broken:
             raise PcmError(errno.ENODEV, f"{device!r} is not there: plug it in")
         self.heard[device] = bytearray()
@@ -68,6 +80,33 @@ def test_a_device_that_fails_is_said_once_and_the_other_goes_on(broken: str) -> 
     assert bytes(room.heard["line-out"]).count(FAR_END) == 100
 
 
+@pytest.mark.parametrize("broken", ["headset", "headset later"])
+def test_a_device_that_has_failed_is_tried_again_and_heard_when_it_is_back(broken: str) -> None:
+    room = Room(BOTH, broken=broken)
+    room.turns(4.0)
+    room.broken = ""
+    room.turns(2.0)  # 5 s after it was lost
+    assert bytes(room.heard["headset"]).count(MIC) >= 90
+    room.broken = "headset later"
+    room.turns(1.0)
+    assert len(room.notes) == 2  # a loss is said each time
+
+
+def test_a_device_that_stays_away_is_tried_less_and_less_often_and_said_once() -> None:
+    room = Room(AudioSetup("mic", "speaker", sidetone="headset"), broken="headset")
+    room.turns(5 + 10 + 20 + 40 + 60 + 60 + 5)
+    assert room.opened == 1 + 6
+    assert len(room.notes) == 1
+
+
+def test_a_try_in_vain_that_held_the_call_up_is_the_last() -> None:
+    room = Room(AudioSetup("mic", "speaker", sidetone="headset"), broken="headset")
+    room.opening_s = 0.5
+    room.turns(300)
+    assert room.opened == 2
+    assert len(room.notes) == 1
+
+
 def test_who_is_muted_is_not_heard_and_the_speaker_itself_is_left_to_the_mixer() -> None:
     room = Room(AudioSetup("mic", "speaker", sidetone="headset"))
     room.asides.write(FAR_END, b"")
@@ -96,3 +135,13 @@ def test_a_file_that_cannot_be_made_is_said(tmp_path) -> None:
     asides.close()
     assert len(notes) == 1
     assert "no/call.wav' cannot be written" in notes[0]
+
+
+def test_a_stereo_call_is_recorded_in_stereo(tmp_path: Path) -> None:
+    room = Room(AudioSetup("mic", "speaker", record=f"wav:{tmp_path}/far.wav", sidetone="headset", channels=2))
+    for _ in range(60):
+        room.asides.write(FAR_END * 2, MIC * 2)
+        room.clock.advance(0.01)
+    room.asides.close()
+    assert read_wav(tmp_path / "far.wav", 48000, 2) == FAR_END * 120
+    assert bytes(room.heard["headset"]) == bytes(1920) + MIC * 120  # its fill, and then every frame

@@ -34,6 +34,9 @@ def undisturbed(voice: Samples) -> Samples:
     return Conversation().run(voice)
 
 
+with_fec = OpusSetup(packet_loss_percent=10, adapt=False)  # for less libopus puts no FEC into 32 kbit/s
+
+
 def losing(*numbers: int) -> Network:
     return lambda number, sent_s: [] if number in numbers else [sent_s + LATENCY_S]
 
@@ -45,9 +48,9 @@ def test_the_voice_arrives_whole_and_the_buffer_adds_at_most_20_ms(voice: Sample
         assert 0 < delay - LOOKAHEAD_FRAMES - FRAMING_FRAMES <= 0.020 * RATE_HZ
 
 
-def test_one_lost_packet_costs_at_most_one_concealed_frame_and_no_delay(voice: Samples, undisturbed: Samples) -> None:
-    call = Conversation(losing(90))
-    heard = call.run(voice)
+def test_one_lost_packet_costs_at_most_one_concealed_frame_and_no_delay(voice: Samples) -> None:
+    call = Conversation(losing(90), with_fec)
+    heard, undisturbed = call.run(voice), Conversation(opus=with_fec).run(voice)
     stats = call.listener.engine.stats(call.now_s)
     assert (stats.packets_lost, stats.fec_frames) == (1, 1)
     assert stats.concealed_frames <= 1
@@ -57,9 +60,9 @@ def test_one_lost_packet_costs_at_most_one_concealed_frame_and_no_delay(voice: S
     assert np.array_equal(heard[at:], undisturbed[at:])
 
 
-def test_three_lost_packets_in_a_row_leave_the_timeline_alone(voice: Samples, undisturbed: Samples) -> None:
-    call = Conversation(losing(90, 91, 92))
-    heard = call.run(voice)
+def test_three_lost_packets_in_a_row_leave_the_timeline_alone(voice: Samples) -> None:
+    call = Conversation(losing(90, 91, 92), with_fec)
+    heard, undisturbed = call.run(voice), Conversation(opus=with_fec).run(voice)
     stats = call.listener.engine.stats(call.now_s)
     assert (stats.packets_lost, stats.concealed_frames, stats.fec_frames) == (3, 2, 1)
     assert delay_frames(voice, heard, 3.1)[0] == delay_frames(voice, undisturbed, 3.1)[0]
@@ -76,7 +79,7 @@ def test_five_percent_random_loss_keeps_the_voice(voice: Samples, undisturbed: S
     for probe_s in PROBES_S:
         delay, likeness = delay_frames(voice, heard, probe_s)
         grown = delay - delay_frames(voice, undisturbed, probe_s)[0]
-        assert -2 <= grown <= PERIOD_FRAMES + 2
+        assert -2 <= grown <= 720 + 2  # 15 ms: to where the successor of a lost packet is here in time
         likenesses.append(likeness)
     assert np.median(likenesses) > 0.8
 
@@ -85,14 +88,14 @@ def test_reordered_and_doubled_packets_are_heard_as_if_nothing_happened(voice: S
     def network(number: int, sent_s: float) -> list[float]:
         return [sent_s + LATENCY_S + (0.0195 if number % 9 == 4 else 0.0)] * (1 + number % 2)
 
-    call = Conversation(network, jitter_target_ms=40)
+    call = Conversation(network, jitter_min_ms=40)
     heard = call.run(voice)
     stats = call.listener.engine.stats(call.now_s)
     assert (stats.packets_lost, stats.concealed_frames, stats.packets_late, stats.fec_frames) == (0, 0, 0, 0)
     assert stats.auth_failures > 50  # SRTP refuses the copies as replays
     for probe_s in PROBES_S:
         assert delay_frames(voice, heard, probe_s)[1] > 0.95
-    plain = Conversation(perfect, jitter_target_ms=40).run(voice)
+    plain = Conversation(perfect, jitter_min_ms=40).run(voice)
     assert np.array_equal(heard, plain)
 
 

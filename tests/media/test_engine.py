@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agent.media import counters, rtcp, rtp, srtp
 from agent.media.counters import Counters, Totals
 from agent.media.engine import Engine
+from agent.media.jitter import GRAIN_FRAMES
 from agent.media.messages import OpusSetup, SrtpKeys
 from tests.media.call_model import (
     LATENCY_S,
@@ -158,7 +159,7 @@ def test_reports_say_what_was_sent_and_lost_and_close_says_bye() -> None:
     listener.engine.close(call.now_s)
     session = far_session(0)
     reports = [rtcp.parse(session.unprotect_rtcp(data)) for data in collected if not is_rtp(data)]
-    assert 2 <= len(reports) <= 7
+    assert 8 <= len(reports) <= 20  # one a second, randomised
     before = None
     for parts in reports:
         report = parts[0]
@@ -186,9 +187,7 @@ def test_fec_grows_with_the_loss_that_the_far_end_reports() -> None:
             opus=OpusSetup(packet_loss_percent=0, bitrate_bps=24000),
         )
         call.run(speech(6))
-        sender = call.talker.engine._sender
-        assert sender is not None
-        return sender._loss
+        return call.talker.engine.stats(call.now_s).fec_percent
 
     assert dimensioned_for(0) == 0
     assert dimensioned_for(1) == pytest.approx(10, abs=2)
@@ -334,5 +333,5 @@ def test_a_lost_packet_leaves_no_delay_whatever_the_period(period_frames: int) -
         rest = (receiver._end - receiver._at) // 2
         delays.append(round(now_s * RATE_HZ) - (jitter._next_timestamp + jitter._gap - rest))
     fifth = len(delays) // 5
-    assert max(delays[-fifth:]) <= max(delays[fifth : 2 * fifth])
+    assert max(delays[-fifth:]) <= max(delays[fifth : 2 * fifth]) + GRAIN_FRAMES
     assert engine.stats(now_s).packets_dropped == 0

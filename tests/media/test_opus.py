@@ -86,7 +86,7 @@ def test_headroom_is_left_to_the_caller() -> None:
 
 
 def test_errors_carry_the_text_of_libopus() -> None:
-    with pytest.raises(OpusError, match=r"44100 Hz: invalid argument"):
+    with pytest.raises(OpusError, match=r"44100 Hz in 1 channels: invalid argument"):
         Encoder(20, 44100)
     with pytest.raises(OpusError, match=r"complexity 11: invalid argument"):
         Encoder(20).set_complexity(11)

@@ -215,3 +215,26 @@ async def test_an_impossible_tone_plan_is_refused() -> None:
     async with running() as (media,):
         with pytest.raises(ValueError, match="tone plan 'mars' is not one of etsi, us"):
             await media.open_audio(replace(VIRTUAL, tone_plan="mars"), muted=False)
+
+
+async def test_our_own_volume_is_that_of_the_speaker_and_of_what_the_far_end_hears(tmp_path: Path) -> None:
+    write_tone(tmp_path / "mic.wav", 1000)
+    mic = f"wav:{tmp_path}/mic.wav"
+    with udp() as one, udp() as two:
+        async with running(2) as (ours, far):
+            ours.set_volume(speaker_percent=50, microphone_percent=50)
+            await ours.open_audio(AudioSetup(mic, f"wav:{tmp_path}/speaker.wav"), muted=False)
+            await far.open_audio(AudioSetup(mic, f"wav:{tmp_path}/far.wav"), muted=False)
+            await ours.connect(towards(0, two), one.fileno())
+            await far.connect(towards(1, one), two.fileno())
+            await reports(far, 2)
+            ours.set_volume(speaker_percent=50, microphone_percent=100)
+            await reports(far, 2)
+            await ours.close_audio()
+            await far.close_audio()
+    spoken = np.abs(heard_in(tmp_path / "mic.wav")).max()
+    assert np.abs(heard_in(tmp_path / "speaker.wav")).max() == pytest.approx(spoken / 8, rel=0.25)
+    heard = np.abs(heard_in(tmp_path / "far.wav"))
+    assert heard[: RATE_HZ // 2].max() < heard[-RATE_HZ // 2 :].max() / 4
+    assert heard[RATE_HZ // 2 : RATE_HZ].max() == pytest.approx(spoken / 8, rel=0.25)
+    assert heard[-RATE_HZ // 2 :].max() == pytest.approx(spoken, rel=0.25)

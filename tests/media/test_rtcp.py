@@ -1,3 +1,6 @@
+import random
+from collections.abc import Iterator
+
 import pytest
 from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpRrPacket, RtcpSdesPacket, RtcpSrPacket
 from hypothesis import given
@@ -73,12 +76,109 @@ def test_round_trip_is_arrival_less_lsr_less_dlsr() -> None:
     assert rtcp.round_trip_s(impossible, sent_s + 0.25) is None
 
 
-def test_report_interval_is_randomised_around_its_mean() -> None:
-    first = [rtcp.interval_s(first=True) for _ in range(500)]
-    later = [rtcp.interval_s(first=False) for _ in range(500)]
-    assert 1.0 < min(first) < max(first) < 3.1
-    assert 2.0 < min(later) < 2.6
-    assert 5.6 < max(later) < 6.2
+SESSION_BPS = 54_400
+
+
+def intervals(minimum_s: float, session_bps: int, chances: Iterator[float], count: int) -> list[float]:
+    """The times between reports on a clock of 10 ms."""
+    timing = rtcp.Timing(0.0, minimum_s, 100, lambda: next(chances))
+    ticks, sent_s = 0, 0.0
+    found: list[float] = []
+    while len(found) < count:
+        ticks += 1
+        now_s = ticks * 0.01
+        if now_s >= timing.next_s and timing.is_due(now_s, session_bps):
+            timing.sent(now_s, session_bps)
+            found.append(now_s - sent_s)
+            sent_s = now_s
+    return found
+
+
+def chances(seed: int) -> Iterator[float]:
+    generator = random.Random(seed)
+    while True:
+        yield generator.random()
+
+
+@pytest.mark.parametrize("minimum_s", [rtcp.MINIMUM_S, rtcp.FEEDBACK_MINIMUM_S])
+def test_reconsidered_intervals_have_the_minimum_as_their_mean_and_never_come_in_step(minimum_s: float) -> None:
+    first, *later = intervals(minimum_s, 10**9, chances(1), 2000)
+    assert minimum_s * 0.5 * 0.5 / 1.22 <= first <= minimum_s * 0.5 * 1.5 / 1.21 + 0.02
+    assert sum(later) / len(later) == pytest.approx(minimum_s, rel=0.03)
+    assert min(later) >= minimum_s * 0.5 / 1.22
+    assert max(later) <= minimum_s * 1.5 / 1.21 + 0.02
+    assert len({round(one, 2) for one in later}) > 50
+
+
+def test_a_narrow_session_reports_as_seldom_as_its_five_percent_allow() -> None:
+    session_bps, packet_bytes = 20_000, 128  # with UDP and IP
+    mean_s = sum(intervals(rtcp.FEEDBACK_MINIMUM_S, session_bps, chances(2), 1000)) / 1000
+    assert mean_s == pytest.approx(2 * packet_bytes * 8 / (0.05 * session_bps), rel=0.05)
+
+
+def test_the_average_size_follows_the_packets_of_both_sides() -> None:
+    def mean_s(size: int) -> float:
+        timing = rtcp.Timing(0.0, 0.0, 100, lambda: 0.5)
+        for _ in range(200):
+            timing.packet(size)
+        timing.sent(0.0, SESSION_BPS)
+        return timing.next_s
+
+    assert mean_s(1000) / mean_s(100) == pytest.approx(1028 / 128, rel=0.01)
+
+
+def test_a_compound_packet_is_that_of_the_rfc_bit_by_bit() -> None:
+    info = rtcp.SenderInfo(ntp=0x0123456789ABCDEF, rtp_timestamp=0xFEDCBA98, packets=0x11223344, octets=0x55667788)
+    block = rtcp.ReportBlock(0xCAFEBABE, 0x40, -2, 0x0001FFFE, 0x77, 0x456789AB, 0x00010000)
+    assert rtcp.build(0x01020304, "door", sender=info, block=block, bye=True) == bytes.fromhex(
+        "81c8000c 01020304 01234567 89abcdef fedcba98 11223344 55667788"
+        "cafebabe 40fffffe 0001fffe 00000077 456789ab 00010000"
+        "81ca0003 01020304 0104646f 6f720000"
+        "81cb0001 01020304"
+    )
+    assert rtcp.build(0x01020304, "abc", sender=None, block=None) == bytes.fromhex(
+        "80c90001 01020304 81ca0003 01020304 01036162 63000000"
+    )
+
+
+def test_of_a_compound_packet_feedback_and_extensions_are_skipped() -> None:
+    report = rtcp.build(9, "x", sender=None, block=BLOCK)
+    others = bytes.fromhex(
+        "81ce0002 00000009 00000007"  # PLI (RFC 4585)
+        "8fce0005 00000009 00000000 52454d42 01080102 00000007"  # REMB
+        "8fcd0003 00000009 00000007 00010000"  # transport-wide feedback
+        "80cf0004 00000009 04000002 01020304 05060708"  # XR with RRTR (RFC 3611)
+        "80cc0002 00000009 6e616d65"  # APP
+    )
+    assert rtcp.parse(report + others) == [rtcp.Report(9, None, (BLOCK,))]
+    assert rtcp.parse(others) == []  # reduced size (RFC 5506): not ours, and no reason to lose anything
+
+
+def test_padding_may_only_be_at_the_end_in_whole_words() -> None:
+    report, bye = bytes.fromhex("80c90001 00000009"), bytes.fromhex("81cb0001 00000009")
+    padded = bytes.fromhex("a1cb0002 00000009 00000004")
+    assert rtcp.parse(report + padded) == [rtcp.Report(9, None, ()), rtcp.Bye((9,))]
+    for wrong in (
+        padded + bye,  # padding before the last packet
+        bytes.fromhex("a1cb0002 00000009 00000003"),
+        bytes.fromhex("a1cb0002 00000009 00000000"),
+        bytes.fromhex("a1cb0002 00000009 00000010"),  # longer than the packet
+    ):
+        with pytest.raises(rtcp.RtcpError):
+            rtcp.parse(report + wrong)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        "", "80", "80c900", "40c90001 00000009", "00c90001 00000009", "c0c90001 00000009", "80c90000",
+        "81c90001 00000009", "80c80001 00000009", "82c90007 00000009" + 24 * "00", "80c90002 00000009",
+        "80c90001 00000009 80ca", "9fcb0001 00000009",
+    ],
+)  # fmt: skip
+def test_wrong_versions_and_lengths_are_refused(packet: str) -> None:
+    with pytest.raises(rtcp.RtcpError):
+        rtcp.parse(bytes.fromhex(packet))
 
 
 def test_loss_counts_gaps_and_forgives_reordering() -> None:

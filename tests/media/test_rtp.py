@@ -33,6 +33,34 @@ def test_payload_is_found_behind_csrc_extension_and_padding(
     assert RtpPacket.parse(head + words + payload + tail, HeaderExtensionsMap()).payload == payload
 
 
+VOICE = bytes.fromhex("0102030405")
+HEADER = "6f 1234 89abcdef cafebabe"  # without its first byte
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        "80" + HEADER,
+        "82" + HEADER + "00000001 00000002",  # two CSRCs
+        "90" + HEADER + "bede0001 10ff0000",  # one-byte extensions (RFC 8285 4.2), with padding
+        "90" + HEADER + "10000002 0101ff00 02040000",  # two-byte extensions (4.3)
+        "90" + HEADER + "bede0000",  # none of them
+        "9f" + HEADER + 15 * "00000001" + "bede0001 10ff0000",
+    ],
+)
+def test_payload_is_found_in_packets_bit_by_bit(packet: str) -> None:
+    data = bytes.fromhex(packet) + VOICE
+    assert rtp.payload_of(data) == VOICE
+    assert rtp.unpack_header(data)[1:] == (0x6F, 0x1234, 0x89ABCDEF, 0xCAFEBABE)
+    padded = bytes([data[0] | 0x20]) + data[1:] + bytes.fromhex("000003")
+    assert rtp.payload_of(padded) == VOICE
+
+
+def test_what_we_send_is_bit_by_bit_the_header_of_the_rfc() -> None:
+    packet = rtp.pack(VOICE, payload_type=111, sequence=0x1234, timestamp=0x89ABCDEF, ssrc=0xCAFEBABE, marker=True)
+    assert packet == bytes.fromhex("80ef 1234 89abcdef cafebabe") + VOICE
+
+
 @given(st.binary(max_size=80))
 def test_hostile_bytes_are_refused_or_give_a_part_of_themselves(data: bytes) -> None:
     try:
@@ -41,8 +69,14 @@ def test_hostile_bytes_are_refused_or_give_a_part_of_themselves(data: bytes) -> 
         return
 
 
-@pytest.mark.parametrize("data", [b"", b"\x80" * 11, b"\x8f" + bytes(20), b"\x90" + bytes(13), b"\xa0" + bytes(12),
-                                  b"\xa0" + bytes(11) + b"\x40", b"\x00" * 20])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\x80" * 11, b"\x8f" + bytes(20), b"\x90" + bytes(13), b"\xa0" + bytes(12),
+        b"\xa0" + bytes(11) + b"\x40", b"\x00" * 20, b"\xc0" + bytes(20), b"\x9f" + bytes(71),
+        b"\x90" + bytes(11) + b"\xbe\xde\0\2" + bytes(7), b"\xb0" + bytes(11) + b"\xbe\xde\0\0\5",
+    ],
+)  # fmt: skip
 def test_truncated_packets_are_refused(data: bytes) -> None:
     with pytest.raises(rtp.RtpError):
         rtp.payload_of(data)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from agent.media.messages import MediaStats
-from agent.reports.report import SEGMENT_SAMPLES, CallReport, PathKind, ReportedCall
+from agent.reports.report import SEGMENT_SAMPLES, CallReport, ReportedCall
+from agent.rtc.events import PathKind
 
 CALL = ReportedCall(
     call_id="61f7c316",
@@ -18,8 +19,6 @@ CALL = ReportedCall(
     caller_number="+18005551234",
     version="Callpoint/1.0",
     authentication="login_token",
-    telnyx_session_id="d5882a02",
-    telnyx_leg_id="d5882c5a",
     media={"trickleIce": True, "forceRelayCandidate": False},
 )
 UTC_S = 1_795_343_470.065  # 2026-11-22T10:31:10.065Z
@@ -60,8 +59,6 @@ def test_a_short_call_is_one_report_in_the_sdks_shape() -> None:
         "callerNumber": "+18005551234",
         "direction": "outbound",
         "state": "destroy",
-        "telnyxSessionId": "d5882a02",
-        "telnyxLegId": "d5882c5a",
         "sdkVersion": "Callpoint/1.0",
         "clientSummary": {
             "authentication": {"type": "login_token"},
@@ -113,11 +110,25 @@ def test_a_long_call_comes_in_numbered_segments() -> None:
 
 def test_a_lost_connection_flushes_what_there_is_with_its_reason() -> None:
     report, _ = report_of(3)
-    segment = report.flush("active", 103.0, "socket-close")
+    segment = report.flush("active", 103.0)
     assert segment is not None
-    assert (segment["segment"], segment["flushReason"]) == (0, {"type": "socket-close"})
-    assert report.flush("active", 103.0, "socket-error") is None
+    assert (segment["segment"], segment["flushReason"]) == (0, {"type": "socket-close", "socketClose": {}})
+    assert report.flush("active", 103.0) is None
     assert report.finish(104.0) is None
+
+
+def test_the_gateways_names_are_told_once_it_has_given_them_and_are_not_forgotten() -> None:
+    report, _ = report_of(1)
+    before = report.flush("active", 101.0)
+    report.take(stats_at(2), 102.0, "active")
+    report.learn_ids("d5882a02", None, None)
+    report.learn_ids(None, "d5882c5a", "v3:control")
+    after = report.finish(103.0)
+    assert before is not None
+    assert after is not None
+    names = ("telnyxSessionId", "telnyxLegId", "telnyxCallControlId")
+    assert not before["summary"].keys() & set(names)
+    assert [after["summary"][name] for name in names] == ["d5882a02", "d5882c5a", "v3:control"]
 
 
 def test_a_call_without_a_second_of_sound_has_no_report() -> None:

@@ -90,7 +90,7 @@ async def browser_answer(far: AudioPeer, offer: str) -> tuple[str, Path, asyncio
     present = far._path
     assert present is not None
     gathered, controlling = Gathered(PeerSettings(), far._identity.certificate), present.connection.ice_controlling
-    path = Path(gathered, controlling=controlling, on_consent=lambda change: None)
+    path = Path(gathered, controlling=controlling, on_consent=lambda *_: None, on_source=lambda *_: None)
     await path.gathering.wait_complete()
     remote = sdp.parse(offer)
     association, former = far._association, far._local

@@ -136,9 +136,79 @@ def test_two_channels_take_both_sides() -> None:
     assert not handed_over(agree_on_offer(stereo, sdp.parse(FREESWITCH_OFFER.replace("stereo=1", "stereo=0")))).stereo
 
 
+def offer_with_fmtp(fmtp: str, *lines: str) -> str:
+    text = re.sub(r"(a=fmtp:96 )[^\r]*", rf"\1{fmtp}", FREESWITCH_OFFER).replace("a=ptime:20\r\n", "")
+    return text + "".join(f"{line}\r\n" for line in lines)
+
+
+def asked(fmtp: str, *lines: str, settings: PeerSettings = PLAIN) -> Handover:
+    return handed_over(agree_on_offer(settings, sdp.parse(offer_with_fmtp(fmtp, *lines))))
+
+
+def test_the_far_ends_fmtp_reaches_the_media_process() -> None:
+    handover = asked("minptime=40;maxplaybackrate=16000;cbr=1;usedtx=1;maxaveragebitrate=20000", "a=maxptime:40")
+    assert (handover.ptime_ms, handover.max_ptime_ms) == (40, 40)
+    assert (handover.max_playback_rate_hz, handover.cbr, handover.dtx) == (16000, True, True)
+    assert (handover.max_bitrate_bps, handover.fec) == (20000, False)
+    silent = asked("useinbandfec=1")
+    assert (silent.ptime_ms, silent.max_ptime_ms, silent.dtx, silent.cbr) == (20, 60, None, False)
+    assert (silent.max_playback_rate_hz, silent.max_bitrate_bps, silent.fec) == (None, None, True)
+
+
+def test_a_packet_time_asked_for_goes_before_ours() -> None:
+    assert asked("useinbandfec=1", "a=ptime:40").ptime_ms == 40
+    assert asked("useinbandfec=1", settings=PeerSettings(ptime_ms=10)).ptime_ms == 10
+    assert asked("useinbandfec=1", "a=ptime:40", settings=PeerSettings(ptime_ms=10)).ptime_ms == 40
+
+
+def test_packets_of_other_codecs_grow_only_where_the_far_end_says_how_far() -> None:
+    pcmu = PeerSettings(codecs=("pcmu",))
+    assert asked("useinbandfec=1", settings=pcmu).max_ptime_ms == 20
+    assert asked("useinbandfec=1", "a=maxptime:40", settings=pcmu).max_ptime_ms == 40
+
+
+def test_nonsense_in_the_fmtp_is_one_line_of_the_journal_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    handover = asked("minptime=evil text;stereo=maybe;maxaveragebitrate=1", "a=ptime:-1")
+    assert (handover.ptime_ms, handover.max_bitrate_bps, handover.stereo) == (20, None, False)
+    told = [record.getMessage() for record in caplog.records if record.name == "agent.rtc.agreement"]
+    assert len(told) == 1
+    for name in ("minptime", "stereo", "maxaveragebitrate", "a=ptime"):
+        assert name in told[0]
+    assert "evil" not in told[0]
+
+
+def test_our_own_offer_says_what_we_take() -> None:
+    text = our_offer()
+    assert "a=ptime:20\r\na=maxptime:120\r\n" in text
+    assert "minptime=10;useinbandfec=1\r\n" in text
+
+
+def test_a_profile_without_feedback_keeps_the_reports_rare() -> None:
+    assert asked("useinbandfec=1").feedback
+    plain = offer_with_fmtp("useinbandfec=1").replace("RTP/SAVPF", "RTP/SAVP")
+    assert not handed_over(agree_on_offer(PLAIN, sdp.parse(plain))).feedback
+
+
+async def test_two_peers_agree_on_stereo_both_ways() -> None:
+    stereo = PeerSettings(loopback=True, stereo=True)
+    for settings, agreed in (((stereo, stereo), True), ((stereo, PeerSettings(loopback=True)), False)):
+        async with ends(*settings) as (caller, callee):
+            assert [one.handover.stereo for one in await connect(caller, callee)] == [agreed, agreed]
+
+
 async def test_two_peers_agree_on_dtmf_both_ways() -> None:
     settings = PeerSettings(loopback=True)
     async with ends(settings, settings) as (caller, callee):
         for connected in await connect(caller, callee):
             handover = connected.handover
             assert (handover.dtmf_payload_type, handover.remote_dtmf_payload_type) == (110, 110)
+
+
+def test_what_the_answer_lists_besides_its_first_codec_may_come_as_well() -> None:
+    ours = offered_codecs(PLAIN)
+    remote = sdp.parse(our_offer(PeerSettings(codecs=("pcma", "opus"))))
+    agreement = agree_on_answer(PLAIN, remote, ours)
+    assert handed_over(agreement).codec == "pcma"
+    assert handed_over(agreement).other_codecs == {"opus": 111}
+    assert handed_over(agree_on_offer(PLAIN, remote)).other_codecs == {}  # our answer lists one only

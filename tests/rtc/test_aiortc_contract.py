@@ -50,6 +50,9 @@ async def test_a_connection_has_the_state_that_late_candidates_need() -> None:
         assert state[name] is False
     assert parameters(Connection._pair_remote_candidate) == ["self", "remote_candidate"]
     assert parameters(Connection.build_request) == ["self", "pair", "nominate"]
+    assert parameters(Connection.check_complete) == ["self", "pair"]
+    for name in ("_check_list", "_nominated", "_query_consent_task"):
+        assert hasattr(connection, name), name
     for name in ("_check_list_maybe_complete", "_check_list_maybe_fail", "sort_check_list"):
         assert parameters(getattr(Connection, name)) == ["self"]
     assert "self._local_candidates_end" in inspect.getsource(Connection.connect)

@@ -98,7 +98,7 @@ async def test_many_candidates_that_cannot_be_used_do_not_keep_out_those_that_ca
 async def test_a_thousand_malformed_candidates_leave_a_bounded_number_of_lines(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    path = Path(Gathered(PLAIN), controlling=True, on_consent=lambda change: None)
+    path = Path(Gathered(PLAIN), controlling=True, on_consent=lambda *_: None, on_source=lambda *_: None)
     with caplog.at_level(logging.INFO, "agent.rtc"):
         for number in range(1000):
             await path.add_candidate(f"candidate:{number} 1 udp 1 224.0.0.1 9 typ host")

@@ -50,10 +50,10 @@ def test_a_freeswitch_offer_is_read_although_it_has_no_mid_no_bundle_and_the_pla
             "stereo": "1",
         },
     )
-    assert remote.longest_packet_ms(remote.choose(["opus"])) == 40
+    assert remote.wishes(remote.choose(["opus"])).max_ptime_ms == 40
     assert [codec.name for codec in remote.codecs] == ["opus", "pcmu", "pcma"]
     assert len(remote.candidates) == 2
-    assert remote.ptime_ms == 20
+    assert remote.ptime == "20"
 
 
 def test_a_freeswitch_answer_is_read() -> None:
@@ -75,7 +75,7 @@ def test_what_is_written_reads_back_the_same() -> None:
     assert (remote.ice_ufrag, remote.ice_pwd, remote.setup) == ("abcd", "x" * 22, "actpass")
     assert remote.fingerprints == (sdp.Fingerprint("sha-256", "AA:BB"),)
     assert remote.candidates == local().candidates
-    assert (remote.mid, remote.bundle, remote.ptime_ms) == ("0", True, 20)
+    assert (remote.mid, remote.bundle, remote.ptime) == ("0", True, "20")
     assert remote.choose(["opus"]).parameters == {"minptime": "10", "useinbandfec": "1"}
 
 
@@ -169,6 +169,6 @@ _LINES = sample("freeswitch-offer").splitlines() + sample("chrome-offer").splitl
 def test_no_text_whatever_raises_anything_but_an_sdp_error(lines: list[str]) -> None:
     try:
         remote = sdp.parse("\r\n".join(["v=0", *lines]))
-        remote.longest_packet_ms(remote.choose(["opus"]))
+        remote.wishes(remote.choose(["opus"]))
     except sdp.SdpError as error:
         assert str(error)

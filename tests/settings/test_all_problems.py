@@ -89,7 +89,9 @@ def test_an_empty_config_says_what_it_needs(complaints: Complaints) -> None:
 
 def test_a_key_without_a_like_one_is_told_all_that_exist(complaints: Complaints, good: dict[str, Any]) -> None:
     good["lamps"]["status"]["zzz"] = 1
-    assert complaints(good) == ["lamps.status.zzz: unknown key, expected one of gpio, role, active_low"]
+    assert complaints(good) == [
+        "lamps.status.zzz: unknown key, expected one of kind, gpio, gpios, role, active_low, brightness"
+    ]
 
 
 def test_snake_case_names_are_known_to_the_suggestions(complaints: Complaints, good: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ import pytest
 from agent.settings.absent import ABSENT_CALL_OPTIONS
 from agent.settings.base import snake_case
 from agent.settings.call_options import CallOptions
-from agent.settings.constraints import LATER
 from agent.settings.ice import IceServer
 from agent.settings.load import parse_call_options, parse_config
 from agent.settings.problems import ConfigErrors
@@ -232,17 +231,20 @@ def test_a_target_merges_into_plain_call_options(tmp_path: Path) -> None:
     assert merged.callerName == "Door"
 
 
-@pytest.mark.parametrize("name", LATER)
-def test_a_constraint_whose_behaviour_comes_later_says_so_when_it_is_set(name: str, tmp_path: Path) -> None:
-    assert from_file(tmp_path, "audio", {name: True}).later() == {f"audio.{name}": LATER[name]}
-    assert from_file(tmp_path, "audio", {name: False}).later() == {}
-    assert CallOptions().later() == {}
-
-
-def test_only_the_echo_cancellers_constraints_come_later() -> None:
-    assert LATER.keys() == {"echoCancellation", "noiseSuppression", "autoGainControl"}
-    everything = {name: good for name, good, *_ in ALL}
-    assert parse_call_options({**everything, "localStream": "default", "remoteStream": "default"}).later() == {}
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("echoCancellation", "echo_cancellation"),
+        ("noiseSuppression", "noise_suppression"),
+        ("autoGainControl", "gain_control"),
+    ],
+)
+def test_what_is_asked_of_the_microphones_sound_is_told_as_it_was_asked(
+    name: str, field: str, value: bool, tmp_path: Path
+) -> None:
+    assert getattr(from_file(tmp_path, "audio", {name: {"ideal": value}}), field) is value
+    assert getattr(CallOptions(), field) is None
 
 
 @pytest.mark.parametrize(

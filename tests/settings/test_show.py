@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.settings.constraints import LATER
 from agent.settings.line import KNOWN_REGIONS
 from agent.settings.load import parse_config
 from agent.settings.show import masked, notes
@@ -56,15 +55,6 @@ def test_defaults_are_shown_and_secrets_are_not(good: dict[str, Any], tmp_path: 
 def test_a_plain_config_has_no_notes_but_about_its_dialect(good: dict[str, Any], tmp_path: Path) -> None:
     assert notes_of(good, tmp_path) == [
         "lines.office: FreeSWITCH takes no trickled ICE candidates and ignores customHeaders"
-    ]
-
-
-def test_every_option_that_comes_later_is_noted_where_it_is_set(good: dict[str, Any], tmp_path: Path) -> None:
-    good["call_defaults"]["audio"] = {"echoCancellation": True, "channelCount": 2}
-    good["targets"]["reception"]["audio"] = {"autoGainControl": {"ideal": True}, "noiseSuppression": False}
-    assert notes_of(good, tmp_path)[:2] == [
-        f"call_defaults.audio.echoCancellation: {LATER['echoCancellation']}",
-        f"targets.reception.audio.autoGainControl: {LATER['autoGainControl']}",
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.settings.buttons import CallAction
+from agent.settings.actions import EXPECTED_ACTION, CallAction, DtmfAction, EventAction, ToggleAction
 from agent.settings.load import parse_config
 from agent.settings.service import ServiceConfig, control_socket_path, state_folder
 from tests.settings.tables import MINIMAL, with_value
@@ -26,16 +26,25 @@ def test_defaults_are_those_of_the_design(tmp_path: Path) -> None:
         "period_ms": None,
         "periods": None,
         "fill_ms": None,
-        "jitter_target_ms": 20,
+        "jitter_min_ms": 10,
+        "jitter_max_ms": 200,
         "opus": {
             "bitrate_bps": 32000,
             "complexity": 5,
             "fec": True,
-            "packet_loss_percent": 5,
+            "packet_loss_percent": 10,
             "dtx": False,
             "ptime_ms": 20,
+            "adapt": True,
+            "min_bitrate_bps": 12000,
+            "max_ptime_ms": 60,
         },
         "tones": "etsi",
+        "tone_volume_db": 0.0,
+        "cues": True,
+        "echo_canceller": "auto",
+        "noise_suppression": "auto",
+        "gain_control": None,
         "detect_dtmf": False,
     }
     assert config.board.kind == "auto"
@@ -59,29 +68,49 @@ def test_defaults_are_those_of_the_design(tmp_path: Path) -> None:
         "gpio": 17,
         "press": {"target": "t"},
         "press_again": "ignore",
+        "press_on": "down",
         "hold": None,
         "hold_s": 1.0,
+        "double": None,
+        "double_s": 0.4,
+        "stuck_s": 60.0,
         "stable_ms": 20,
         "pull": "up",
     }
-    assert config.lamps["l"].model_dump() == {"gpio": 27, "role": "status", "active_low": False}
+    assert config.lamps["l"].model_dump() == {
+        "kind": "led",
+        "gpio": 27,
+        "gpios": [],
+        "role": "status",
+        "active_low": False,
+        "brightness": 1.0,
+    }
 
 
 @pytest.mark.parametrize(
     ("action", "expected"),
-    [({"target": "t"}, CallAction(target="t")), ("hangup", "hangup"), ("answer", "answer"), ("mute", "mute")],
+    [
+        ({"target": "t"}, CallAction(target="t")),
+        ({"toggle": "t"}, ToggleAction(toggle="t")),
+        ({"dtmf": "12A#"}, DtmfAction(dtmf="12A#")),
+        ({"event": "help"}, EventAction(event="help")),
+        *((verb, verb) for verb in ("hangup", "answer", "mute", "toggle", "talk", "cancel")),
+    ],
 )
-def test_a_button_does_one_of_four_things(action: Any, expected: Any, tmp_path: Path) -> None:
+def test_a_button_does_one_of_these(action: Any, expected: Any, tmp_path: Path) -> None:
     config = parse_config(with_value("buttons.b.press", action), tmp_path)
     assert config.buttons["b"].press == expected
 
 
 SHORT_NAME = 'not in the right form, expected a short name of a-z, 0-9, "_" and "-"'
 PIN = "expected whole number from 2 to 27"
-ACTION = '{ target = "name of a target" }, "hangup", "answer" or "mute"'
+ACTION = EXPECTED_ACTION
 TOPIC = 'not in the right form, expected a topic without "+", "#" and without "/" at its ends'
 SOCKET = "not in the right form, expected absolute path of at most 107 characters"
-SECTIONS = "device, lines, call_defaults, targets, incoming, retry_limit, buttons, lamps, audio, board, mqtt, service"
+SECTIONS = (
+    "device, lines, call_defaults, targets, incoming, retry_limit, buttons, inputs, lamps, relays, sounders, audio, "
+    "prompts, self_test, board, mqtt, service"
+)
 CALLER = 'not in the right form, expected a number, a SIP URI or a pattern such as "+49*" or "sip:*@office.example.com"'
 
 
@@ -102,7 +131,7 @@ CALLER = 'not in the right form, expected a number, a SIP URI or a pattern such 
         ("buttons.b.hold_s", 0, "out of range, expected number from 0.2 to 60"),
         ("buttons.b.stable_ms", 0, "out of range, expected whole number from 1 to 1000"),
         ("buttons.b.pull", "high", 'not possible, expected "up", "down" or "none"'),
-        ("lamps.l.role", "mail", 'not possible, expected "status"'),
+        ("lamps.l.role", "mail", 'not possible, expected "status" or "microphone"'),
         ("board.kind", "pi", 'not possible, expected "auto", "gpio" or "virtual"'),
         ("audio.rate_hz", 44100, "not possible, expected 8000, 12000, 16000, 24000 or 48000"),
         ("audio.capture", "", "not in the right form, expected name of an ALSA device such as plughw:1,0"),

@@ -12,7 +12,6 @@ import numpy as np
 
 from agent.lab import voice
 from agent.lab.gateway import LabGateway
-from agent.lab.media_end import MediaEnd
 from tests.device import config_of
 from tests.interop.daemon import Daemon, daemon
 from tests.interop.sdk.telephone import DEVICE_SAYS, LOGIN, SDK_SAYS, Samples, Telephone, hears
@@ -103,9 +102,3 @@ async def in_a_call(phone: Telephone, door: Device) -> str:
     await phone.talking(call)
     await door.state("active")
     return call
-
-
-async def vanish(media: MediaEnd) -> None:
-    """The far end's path dies without a word, as behind a router that has forgotten it."""
-    for link in media._links:
-        await link._peer.getSenders()[0].transport.transport._connection.close()

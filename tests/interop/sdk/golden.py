@@ -26,6 +26,7 @@ FOLDER = Path(__file__).parents[1] / "golden"
 Json = dict[str, Any]
 Shape = dict[str, list[Any]]
 
+GUARD_S = 60.0  # against hanging for ever
 PATIENCE_S = 10.0  # for what is still on its way: a confirmation, a reconnect
 LOOK_S = 0.05
 
@@ -34,17 +35,22 @@ REPEATED = {"candidate", "debug_report_data", "debug_report_stop"}
 WITHOUT_IDS = {"candidate", "endOfCandidates"}
 TELNYX_IDS = {"telnyxCallControlId", "telnyxSessionId", "telnyxLegId"}
 PING = "ping"
+UPDATE = "modify updateMedia"
 
 
-def shape(messages: Iterable[Json], *, with_pings: bool = False) -> Shape:
-    """The shape of what one client sent, in order."""
+def shape(messages: Iterable[Json], *, with_pings: bool = False, early_candidates: bool = False) -> Shape:
+    """The shape of what one client sent, in order.
+
+    `early_candidates` leaves out those that follow an updateMedia: how many get out before it is refused is chance.
+    """
     requests: list[dict[str, str]] = []
     acks: list[str] = []
     for message in messages:
         if "method" in message or "type" in message:
             request = _request(message)
             again = bool(requests) and request == requests[-1] and request["method"] in REPEATED
-            if not again and (with_pings or request["method"] != PING):
+            chance = early_candidates and request["method"] == "candidate" and requests[-1]["method"] == UPDATE
+            if not again and not chance and (with_pings or request["method"] != PING):
                 requests.append(request)
         elif isinstance(message.get("result"), dict) and "method" in message["result"]:
             ack = _name(message["result"]["method"])
@@ -60,14 +66,35 @@ def said_by(gateway: LabGateway, login: str | None = None) -> list[Json]:
     return [frame.message for frame in frames if frame.connection in own]
 
 
-async def repeats(gateway: LabGateway, name: str, login: str | None = None, *, with_pings: bool = False) -> None:
+async def repeats(
+    gateway: LabGateway,
+    name: str,
+    login: str | None = None,
+    *,
+    with_pings: bool = False,
+    early_candidates: bool = False,
+) -> None:
     """Wait until what this login has sent has the recorded shape; fails with the difference."""
     recorded = load(name)
     give_up_s = time.monotonic() + PATIENCE_S
-    while (said := shape(said_by(gateway, login), with_pings=with_pings)) != recorded and time.monotonic() < give_up_s:
+    while (
+        said := shape(said_by(gateway, login), with_pings=with_pings, early_candidates=early_candidates)
+    ) != recorded and time.monotonic() < give_up_s:
         await asyncio.sleep(LOOK_S)
     difference = difflib.unified_diff(_lines(recorded), _lines(said), "recorded", "now", lineterm="", n=0)
     assert said == recorded, f"{name}:\n" + "\n".join(difference)
+
+
+async def received(gateway: LabGateway, method: str, times: int = 1) -> None:
+    """Wait until clients have sent this request so often."""
+    async with asyncio.timeout(GUARD_S):
+        await gateway.wait_received(method, times)
+
+
+def raw(method: str, call: str, number: int, **params: Any) -> str:
+    """A request of the gateway that the lab has no use for itself."""
+    request = {"jsonrpc": "2.0", "id": number, "method": f"telnyx_rtc.{method}", "params": {"callID": call, **params}}
+    return json.dumps(request)
 
 
 def load(name: str) -> Shape:

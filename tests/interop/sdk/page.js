@@ -36,7 +36,7 @@ class Phone {
 
   // Log in, without waiting for what comes of it.
   async start(options) {
-    this.client = new TelnyxRTC({ enableCallReports: false, iceServers: [], ...options });
+    this.client = new TelnyxRTC(options);
     this.client.on("telnyx.ready", () => this.changed(this.readies++));
     this.client.on("telnyx.error", (event) => this.changed(this.errors.push(event.error?.code ?? 0)));
     this.client.on("telnyx.warning", (event) => this.changed(this.warnings.push(event.warning.code)));

@@ -13,12 +13,14 @@ import numpy.typing as npt
 from agent.lab import voice
 from agent.lab.gateway import LabGateway
 from agent.lab.measure import aligned_correlation
+from agent.lab.routes import ECHO_NUMBER
 from tests.interop.sdk.browser import Page
 
 Samples = npt.NDArray[np.int16]
 Ear = Callable[[int], Awaitable[Samples]]  # the newest so many samples, int16 mono 48 kHz
 
 LOGIN, OTHER_LOGIN, PASSWORD = "alice", "bob", "their-password"
+QUIET: dict[str, Any] = {"enableCallReports": False, "iceServers": []}
 LOOP_S = 6.0  # how long the test signals are; they are repeated
 SDK_SAYS = voice.babble(LOOP_S, seed=11)
 DEVICE_SAYS = voice.babble(LOOP_S, seed=12)
@@ -38,10 +40,17 @@ class Telephone:
         self._gateway = gateway
 
     async def log_in(self, *, wait: bool = True, **options: Any) -> None:
-        """Connect and wait for the registration. `options` are the SDK's IClientOptions; None leaves one out."""
-        login = {"host": self._gateway.url, "login": LOGIN, "password": PASSWORD}
-        given = {name: value for name, value in {**login, **options}.items() if value is not None}
+        """Connect and wait for the registration. `options` are the SDK's IClientOptions; None leaves one out.
+
+        Unless told otherwise it makes no call reports and knows no ICE servers.
+        """
+        usual = {"host": self._gateway.url, "login": LOGIN, "password": PASSWORD, **QUIET}
+        given = {name: value for name, value in {**usual, **options}.items() if value is not None}
         await self.page.call("phone.connect" if wait else "phone.start", given)
+
+    async def faster(self, times: float) -> None:
+        """Let the SDK's clock run so many times faster from now on (clock.js). Ask before it logs in."""
+        await self.page.call("clock.faster", times)
 
     async def ready(self, times: int) -> None:
         """Wait until it has been registered so often."""
@@ -68,6 +77,12 @@ class Telephone:
         await self.state(call, "active")
         await self.page.call("phone.connected", call)
         await self.page.call("phone.listen", call)
+
+    async def echo_call(self, **options: Any) -> str:
+        """A call to the lab's echo number, talking."""
+        call = await self.dial(ECHO_NUMBER, **options)
+        await self.talking(call)
+        return call
 
     async def gathered(self, call: str) -> None:
         """Wait until all its candidates are known; with trickle they are all on their way then."""

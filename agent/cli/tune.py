@@ -1,0 +1,170 @@
+"""`callpoint tune`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli import EXIT_INTERRUPTED
+from agent.cli.control import ask, find_socket, socket_option
+from agent.service.control_socket import ControlError
+
+if TYPE_CHECKING:
+    from agent.tune.figures import Figures
+    from agent.tune.session import Say
+    from hardware.profile import Profile
+
+PROFILES = Path("/etc/callpoint/profiles.d")
+BAR = 30  # characters
+
+
+@click.command()
+@click.option("--profile", "base_name", default="auto", show_default=True, help="Whose numbers to begin with.")
+@click.option("--capture", default=None, help="Microphone, instead of the profile's.")
+@click.option("--playback", default=None, help="Speaker, instead of the profile's.")
+@click.option("--name", default="tuned", show_default=True, help="Name of the profile that is written.")
+@click.option("--output", type=click.Path(path_type=Path), default=None, help=f"Instead of {PROFILES}/NAME.toml.")
+@click.option("--svg", type=click.Path(path_type=Path), default=None, help="Draw the figures into this file, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--seconds", type=click.FloatRange(5, 600), default=30.0, show_default=True, help="For delay and drift.")
+@click.option("--load/--no-load", default=True, help="Whether sizes are tried under load of the processor.")
+@click.option("--echo/--no-echo", default=True, help="Whether echo cancellers are compared.")
+@click.option("--dry-run", is_flag=True, help="Measure, and write no profile.")
+@socket_option
+def tune(
+    *,
+    base_name: str,
+    capture: str | None,
+    playback: str | None,
+    name: str,
+    output: Path | None,
+    svg: Path | None,
+    as_json: bool,
+    seconds: float,
+    load: bool,
+    echo: bool,
+    dry_run: bool,
+    socket_path: Path | None,
+) -> None:
+    """Measure this device's sound card and room, and write a profile of the figures.
+
+    It takes two to three minutes and makes noise: soft to shrill sweeps, and something like speech. Ctrl-C ends it at
+    any time; nothing is changed then. Then set `profile = "tuned"` in `[audio]`.
+    """
+    from agent.tune.charts import drawing  # noqa: PLC0415 - numpy: help shall not wait for it
+    from agent.tune.choose import choose  # noqa: PLC0415
+    from agent.tune.profile_file import profile_text, summary, write_whole  # noqa: PLC0415
+
+    _refuse_beside_a_call(socket_path)
+    base = _base(base_name, capture, playback)
+    path = output or PROFILES / f"{name}.toml"
+    for file in [svg] if dry_run else [path, svg]:
+        _check_writable(file)
+    figures = _measured(base, seconds, load=load, echo=echo)
+    when = datetime.now().astimezone()
+    choices = choose(figures, base)
+    if as_json:
+        chosen = {choice.key: choice.value for choice in choices}
+        click.echo(json.dumps({**figures.as_json(), "chosen": chosen}, indent=2))
+    else:
+        click.echo("\n".join(summary(figures, when)))
+        for choice in choices:
+            click.echo(f"{choice.key} = {choice.value}  ({choice.why})")
+    try:
+        if not dry_run:
+            write_whole(path, profile_text(figures, choices, base, when, path.stem))
+            click.echo(f'written: {path}; to use it: [audio] profile = "{path.stem}"', err=as_json)
+        if svg is not None:
+            write_whole(svg, drawing(figures, when))
+            click.echo(f"written: {svg}", err=as_json)
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: cannot be written: {error.strerror}") from None
+
+
+def _measured(base: Profile, seconds: float, *, load: bool, echo: bool) -> Figures:
+    from agent.tune.duplex import Devices  # noqa: PLC0415
+    from agent.tune.session import STAGES, Plan, measure  # noqa: PLC0415
+    from hardware.pcm import PcmError  # noqa: PLC0415
+
+    plan = Plan(drift_s=seconds, sizes=load, stages=STAGES if echo else ())
+    try:
+        return measure(Devices(base.capture, base.playback), base, plan, _progress())
+    except PcmError as error:
+        raise click.ClickException(str(error.strerror or error)) from None
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted: the devices are closed, nothing was written", err=True)
+        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+
+
+def _base(name: str, capture: str | None, playback: str | None) -> Profile:
+    from hardware.profile import ProfileError, load_profile  # noqa: PLC0415
+
+    try:
+        base = load_profile(name)
+    except ProfileError as error:
+        raise click.ClickException(str(error)) from None
+    base = dataclasses.replace(base, capture=capture or base.capture, playback=playback or base.playback)
+    if base.capture.startswith("virtual:") or base.playback.startswith("virtual:"):
+        raise click.ClickException(
+            f"profile {base.name} has no sound card (microphone {base.capture}, speaker {base.playback}): plug one in, "
+            "or name one with --capture and --playback (arecord -L, aplay -L)"
+        )
+    return base
+
+
+def _refuse_beside_a_call(socket_path: Path | None) -> None:
+    """The daemon holds its card only in a call or a self-test; a call that begins later finds it busy."""
+    try:
+        path = socket_path or find_socket()
+    except ControlError:
+        return
+    try:
+        state: dict[str, Any] = ask(path, "status")["state"]
+    except click.ClickException as error:  # left by a dead one, perhaps; a card that is in use says so itself
+        click.echo(f"note: {error.message}", err=True)
+        return
+    if state["state"] != "idle" or state["microphone_open"]:
+        raise click.ClickException(
+            f"the daemon has the sound card open ({state['state']}): end its call with `callpoint hangup`, or stop it "
+            "with `systemctl stop callpoint`"
+        )
+    click.echo(
+        "note: the daemon runs here; a call that begins meanwhile would find the sound card busy "
+        "(systemctl stop callpoint keeps it away)",
+        err=True,
+    )
+
+
+def _check_writable(path: Path | None) -> None:
+    """Before two minutes of noise."""
+    if path is None:
+        return
+    import os  # noqa: PLC0415
+
+    if not path.parent.is_dir():
+        raise click.ClickException(f"{path}: there is no folder {path.parent}: make it (mkdir -p), or choose --output")
+    if not os.access(path.parent, os.W_OK) or path.is_dir():
+        raise click.ClickException(f"{path}: not permitted to write there: use sudo, or choose --output")
+
+
+def _progress() -> Say:
+    """A bar on the terminal, a line for each thing where there is none; on stderr."""
+    last = ""
+
+    def say(what: str, done: float) -> None:
+        nonlocal last
+        if sys.stderr.isatty():
+            if last and what != last:
+                click.echo(err=True)
+            click.echo(f"\r{what:<26} {'#' * round(BAR * done):<{BAR}}", nl=False, err=True)
+        elif what != last:
+            click.echo(f"{what} ...", err=True)
+        last = what
+
+    return say

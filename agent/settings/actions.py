@@ -1,0 +1,77 @@
+"""What a press, or a door that opens, can do."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from agent.settings.base import Hint, Name, SettingsModel
+
+Verb = Literal["hangup", "answer", "mute", "toggle", "talk", "cancel"]
+_VERB_TAG = "#verb"
+EXPECTED_ACTION = (
+    '{ target = "name of a target" }, "hangup", "answer", "mute", "toggle", { toggle = "name of a target" }, "talk", '
+    '"cancel", { dtmf = "digits" } or { event = "name" }'
+)
+
+
+class CallAction(SettingsModel):
+    """Call a target."""
+
+    target: Name = Field(description="Name of the target that is called.")
+
+
+class ToggleAction(SettingsModel):
+    """Answer the call that rings here, hang up the present one, or without a call place one."""
+
+    toggle: Name = Field(description="Name of the target that is called.")
+
+
+class DtmfAction(SettingsModel):
+    """Send digits in the answered call."""
+
+    dtmf: Annotated[str, Field(pattern=r"^[0-9A-D*#]{1,32}$"), Hint('1 to 32 of 0-9, A-D, "*" and "#"')] = Field(
+        description="The digits, sent as `dtmf` of the line says."
+    )
+
+
+class EventAction(SettingsModel):
+    """Tell MQTT, and do nothing else."""
+
+    event: Name = Field(description="The event's name, which is `name` in the event `custom`.")
+
+
+_TABLES: Mapping[str, type[SettingsModel]] = {
+    "target": CallAction,
+    "toggle": ToggleAction,
+    "dtmf": DtmfAction,
+    "event": EventAction,
+}
+
+
+def _kind_of_action(value: Any) -> str | None:
+    if isinstance(value, str):
+        return _VERB_TAG
+    for key, model in _TABLES.items():
+        if isinstance(value, model) or (isinstance(value, Mapping) and key in value):
+            return f"#{key}"
+    return "#target" if isinstance(value, Mapping) else None
+
+
+Action = Annotated[
+    Annotated[CallAction, Tag("#target")]
+    | Annotated[ToggleAction, Tag("#toggle")]
+    | Annotated[DtmfAction, Tag("#dtmf")]
+    | Annotated[EventAction, Tag("#event")]
+    | Annotated[Verb, Tag(_VERB_TAG)],
+    Discriminator(_kind_of_action),
+    Hint(EXPECTED_ACTION),
+]
+
+
+def target_of(action: Action | None) -> str | None:
+    """The target that the action names, if it does."""
+    match action:
+        case CallAction(target=name) | ToggleAction(toggle=name):
+            return name
+    return None

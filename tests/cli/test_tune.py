@@ -1,0 +1,117 @@
+"""`callpoint tune` on a sound server whose speaker the microphone hears, interrupted, refused, and its files."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from agent.cli import tune as command
+from agent.cli.main import callpoint
+from hardware.profile import load_profile
+from tests.pulse import PulseHost, missing
+
+PATIENCE_S = 120
+needs_pulse = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+LOOP = ["--profile", "generic", "--capture", "spkmon", "--playback", "speaker", "--seconds", "5", "--no-load"]
+
+
+@pytest.fixture
+def pulse(tmp_path: Path) -> Iterator[PulseHost]:
+    with PulseHost(tmp_path / "pulse") as host:
+        yield host
+
+
+def started(pulse: PulseHost, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", "tune", *LOOP, *arguments],
+        env={**pulse.env, "XDG_RUNTIME_DIR": str(pulse.folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.interop
+@needs_pulse
+def test_a_loop_of_no_delay_is_found_and_a_profile_and_a_drawing_are_written(pulse: PulseHost, tmp_path: Path) -> None:
+    process = started(
+        pulse, "--json", "--no-echo", "--output", f"{tmp_path}/door.toml", "--svg", f"{tmp_path}/door.svg"
+    )
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
+    found = json.loads(out)
+    assert found["heard"] == found["played"] == 5
+    assert found["delay_ms"] == pytest.approx(0.0, abs=1.0)
+    assert all(loud["gain_db"] == pytest.approx(0, abs=0.5) for loud in found["loudness"])
+    assert found["chosen"]["period_frames"] == 480
+    profile = load_profile("door", [tmp_path])
+    assert (profile.capture, profile.playback) == ("spkmon", "speaker")
+    assert (tmp_path / "door.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.interop
+@needs_pulse
+def test_ctrl_c_ends_it_and_leaves_nothing(pulse: PulseHost, tmp_path: Path) -> None:
+    process = started(pulse, "--output", f"{tmp_path}/door.toml")
+    guard = threading.Timer(PATIENCE_S, process.kill)
+    guard.start()
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("delay and drift"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    guard.cancel()
+    assert process.returncode == 130
+    assert "interrupted: the devices are closed, nothing was written" in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("*door*"))
+
+
+def invoke(*arguments: str) -> Any:
+    return CliRunner().invoke(callpoint, ["tune", *arguments])
+
+
+def test_it_refuses_while_the_daemon_has_the_sound_card_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    state = {"state": "active", "microphone_open": True}
+    monkeypatch.setattr(command, "ask", lambda *_: {"state": state})
+    result = invoke(*LOOP, "--socket", str(tmp_path / "x.sock"), "--output", str(tmp_path / "a.toml"))
+    assert result.exit_code == 1
+    assert "callpoint hangup" in result.output
+    assert "systemctl stop callpoint" in result.output
+    assert not (tmp_path / "a.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--profile", "virtual"], "no sound card"),
+        (["--profile", "nonsense"], "unknown profile"),
+        ([*LOOP, "--output", "/nowhere/at/all/a.toml"], "mkdir -p"),
+        (["--profile", "generic", "--capture", "wav:/nowhere.wav", "--playback", "wav:/dev/null/x", "--dry-run"],
+         "cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence_with_its_cure(
+    arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "find_socket", _none)
+    output = [] if "--output" in arguments else ["--output", str(tmp_path / "a.toml")]
+    result = invoke(*arguments, *output)
+    assert result.exit_code == 1
+    assert words in result.output
+    assert "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def _none() -> Path:
+    raise command.ControlError("no running callpoint found")

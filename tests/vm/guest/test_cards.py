@@ -1,0 +1,100 @@
+"""Our ALSA devices on a card of a real kernel: bits, odd rates and periods, and what the kernel does when it goes."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+
+from hardware.devices import open_capture, open_playback
+from hardware.pcm import PcmSettings
+from tests.vm.guest.loopback import RATE_HZ, Ear, Mouth, microphone, speaker
+
+SETTINGS = PcmSettings()
+SUBDEVICE = 3  # the daemons of other tests have the first ones
+NOISE = np.random.default_rng(1).integers(-20000, 20000, RATE_HZ, dtype=np.int16)
+
+
+def captured(frames: int, device: str, settings: PcmSettings = SETTINGS) -> tuple[np.ndarray, int]:
+    """So much of what the microphone gives, and its xruns."""
+    capture = open_capture(device, settings)
+    try:
+        blocks = [capture.read() for _ in range(frames // settings.period_frames)]
+        return np.frombuffer(b"".join(blocks), "<i2"), capture.xruns
+    finally:
+        capture.close()
+
+
+def test_the_microphone_gives_bit_for_bit_what_was_said() -> None:
+    with Mouth(SUBDEVICE, NOISE) as mouth:
+        heard, xruns = captured(2 * RATE_HZ, microphone(SUBDEVICE))
+    windows = np.lib.stride_tricks.sliding_window_view(heard[: RATE_HZ + 99], 16)
+    begin = np.flatnonzero(np.all(windows == NOISE[:16], axis=1))[0]
+    length = min(len(NOISE), len(heard) - begin)
+    assert length > RATE_HZ // 2
+    assert np.array_equal(heard[begin : begin + length], NOISE[:length])
+    assert (xruns, mouth.xruns) == (0, 0)
+
+
+def test_the_speaker_plays_bit_for_bit_with_its_fill_ahead() -> None:
+    playback = open_playback(speaker(SUBDEVICE), SETTINGS)
+    try:
+        with Ear(SUBDEVICE) as ear:
+            for at in range(0, len(NOISE), SETTINGS.period_frames):
+                playback.write(NOISE[at : at + SETTINGS.period_frames].tobytes())
+                ear.wait_frames(at)
+            heard = ear.wait_frames(len(NOISE) + RATE_HZ // 2)
+    finally:
+        playback.close()
+    begin = int(np.argmax(np.abs(heard) > 0))
+    played = heard[begin : begin + len(NOISE)]
+    assert np.array_equal(played[: len(NOISE) - RATE_HZ // 10], NOISE[: len(NOISE) - RATE_HZ // 10])
+
+
+@pytest.mark.parametrize(("rate_hz", "period_frames"), [(44100, 441), (48000, 1024), (48000, 333), (16000, 160)])
+def test_a_card_with_another_rate_or_an_odd_period_gives_our_periods_all_the_same(
+    rate_hz: int, period_frames: int
+) -> None:
+    """The other end of the cable decides what the card can do."""
+    tone_hz = 1000
+    tone = (8000 * np.sin(2 * np.pi * tone_hz / rate_hz * np.arange(rate_hz))).astype(np.int16)
+    with Mouth(SUBDEVICE, tone, rate_hz=rate_hz, period_frames=period_frames):
+        heard, xruns = captured(2 * RATE_HZ, microphone(SUBDEVICE))
+    second = heard[-RATE_HZ:].astype(float)
+    spectrum = np.abs(np.fft.rfft(second * np.hanning(len(second))))
+    loudest = int(np.argmax(spectrum))
+    tone_power = float(np.sum(spectrum[loudest - 4 : loudest + 5] ** 2))
+    assert abs(loudest - tone_hz) <= 1  # one bin is one Hz
+    assert 10 * np.log10(tone_power / (np.sum(spectrum**2) - tone_power)) > 30  # no gap, no repeated block
+    assert xruns == 0
+
+
+def test_a_busy_card_names_who_holds_it() -> None:
+    record = ["arecord", "-q", "-D", microphone(SUBDEVICE), "-f", "S16_LE", "-r", str(RATE_HZ), "-c", "1", "-t", "raw"]
+    with subprocess.Popen(record, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.read(1)  # it has the card now
+        try:
+            with pytest.raises(OSError, match=rf"arecord \(pid {holder.pid}\)"):
+                open_capture(microphone(SUBDEVICE), SETTINGS)
+        finally:
+            holder.terminate()
+
+
+def test_reading_stays_on_the_clock_of_the_card() -> None:
+    """A thread that reads is woken once a period."""
+    capture = open_capture(microphone(SUBDEVICE), SETTINGS)
+    blocks = itertools.count()
+    done = threading.Event()
+
+    def read() -> None:
+        while next(blocks) < 100:
+            capture.read()
+        done.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    assert done.wait(10.0)
+    capture.close()
