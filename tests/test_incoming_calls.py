@@ -40,7 +40,8 @@ def door_at(gateway: LabGateway, folder: Path, **tables: Any) -> Any:
     line = {"host": gateway.url, "login": "door", "password": PASSWORD}
     line["dialect"] = "verto" if gateway.dialect is VERTO else "telnyx"
     capture = says(folder / "says.wav")
-    audio = {"profile": "virtual", "capture": capture, "playback": f"wav:{folder}/hears.wav"}
+    audio: dict[str, Any] = {"profile": "virtual", "capture": capture, "playback": f"wav:{folder}/hears.wav"}
+    audio["cues"] = False  # a cue behind the call would begin the speaker's file anew
     buttons = {"answer": {"gpio": 22, "press": "answer", "hold": "hangup"}}
     config = config_of(gateway.url, folder, lines={"lab": line}, audio=audio, buttons=buttons, **tables)
     return device(config, folder)

@@ -32,7 +32,7 @@ pytestmark = [
 
 SPOKEN = "Good morning. I am standing at the front door with a parcel for you. Could you please open?"
 GREETING = "Hello, this is the reception desk. Please push the door when you hear the buzzer. Thank you."
-SAME_SPEECH = 0.85  # aligned correlation; another text stays below 0.4
+SAME_SPEECH = 0.75  # aligned correlation: one move of the playout costs a window; another text stays below 0.4
 SPEECH_MOS = 2.0  # PESQ wide band of another text is 1.0 to 1.2; what a quiet machine reaches is printed
 
 
@@ -107,7 +107,15 @@ async def test_speech_goes_both_ways_and_the_call_hangs_up(
         config = config_of(
             gateway.url,
             tmp_path,
-            audio={"profile": "generic", "capture": pulse.mic, "playback": pulse.speaker},
+            # Waveforms are compared here; what the echo canceller and its kin make of a voice is judged elsewhere.
+            audio={
+                "profile": "generic",
+                "capture": pulse.mic,
+                "playback": pulse.speaker,
+                "echo_canceller": "off",
+                "noise_suppression": "off",
+                "gain_control": False,
+            },
             mqtt={"host": "127.0.0.1", "port": broker.port},
         )
         home = HomeAutomation(broker)
@@ -158,6 +166,7 @@ async def test_two_devices_on_one_machine_call_each_other(tmp_path: Path, capsys
                     "profile": "virtual",
                     "capture": f"wav:{tmp_path}/{name}-says.wav",
                     "playback": f"wav:{tmp_path}/{name}-hears.wav",
+                    "cues": False,  # one behind the call would begin the file anew
                 },
             )
         async with daemon(configs["door"], tmp_path) as door, daemon(configs["gate"], tmp_path) as gate:

@@ -25,8 +25,6 @@ class SimulatedHeader:
         (self._device / "live").write_text("1")
         name, chip = ((each).read_text().strip() for each in (self._device / "dev_name", bank / "chip_name"))
         self._lines = Path("/sys/devices/platform") / name / chip
-        for line in range(HEADER_LINES):
-            self.drive(line, high=True)
 
     def drive(self, line: int, *, high: bool) -> None:
         (self._lines / f"sim_gpio{line}/pull").write_text("pull-up" if high else "pull-down")

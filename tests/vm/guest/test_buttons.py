@@ -31,12 +31,12 @@ def events() -> Events:
 
 @pytest.fixture
 def board(header: SimulatedHeader, events: Events) -> Iterator[Board]:
+    header.drive(BELL, high=True)
+    header.drive(STOP, high=True)
     buttons = {"bell": ButtonSpec(BELL, hold_s=0.5), "stop": ButtonSpec(STOP, hold_s=0.5)}
     opened = open_board("gpio", buttons, {}, lambda *event: events.put(event))
     yield opened
     opened.close()
-    header.drive(BELL, high=True)
-    header.drive(STOP, high=True)
 
 
 def change(header: SimulatedHeader, line: int, chance: random.Random, *, down: bool) -> None:
