@@ -20,7 +20,9 @@ Samples = npt.NDArray[np.int16]
 
 RATE_HZ = 48000
 PERIOD_FRAMES, PERIODS = 480, 8
-LEAD_S = 0.1  # the first periods of a stream say little about its clock
+LATEST_S = (
+    4.0  # a clock is told from so much of the latest: the first periods say little, and an xrun moves all after it
+)
 
 
 def name(card: str, device: int, subdevice: int) -> str:
@@ -56,9 +58,9 @@ class _Stream(threading.Thread):
         self._offsets_s.append(time.monotonic() - frames / self.rate_hz)
 
     def time_s(self, frame: float) -> float:
-        """When this frame passed the card (monotonic)."""
-        skip = int(LEAD_S * self.rate_hz / self._period_frames)
-        return statistics.median(self._offsets_s[skip:]) + frame / self.rate_hz
+        """When this frame of late passed the card (monotonic)."""
+        latest = int(LATEST_S * self.rate_hz / self._period_frames)
+        return statistics.median(self._offsets_s[-latest:]) + frame / self.rate_hz
 
     def __enter__(self) -> _Stream:
         self.start()

@@ -126,7 +126,7 @@ async def test_a_press_brings_two_way_audio_without_xruns_and_with_little_delay(
         assert len(delays) >= LISTEN_S / REPEAT_S - 4, (way, delays)
     slowest_ms = max(statistics.median(delays) for delays in ways.values())
     if slowest_ms > MOUTH_TO_EAR_MS[ptime_ms]:
-        # Known: what has piled up while two daemons start on one slow processor is taken back too slowly.
+        # Known: what has piled up while two daemons start on one slow processor is taken back slowly.
         pytest.xfail(f"{slowest_ms:.0f} ms from mouth to ear, {MOUTH_TO_EAR_MS[ptime_ms]:.0f} ms are the aim: {report}")
 
 
