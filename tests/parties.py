@@ -17,7 +17,7 @@ from agent.lab.gateway import LabGateway
 from agent.lab.measure import aligned_correlation
 
 PATIENCE_S = 20.0
-SAME_SPEECH = 0.75  # aligned correlation: one move of the playout costs a window; another text stays below 0.4
+SAME_SPEECH = 0.85  # aligned correlation; another text stays below 0.4
 OTHER_SPEECH = 0.5
 SPOKEN = voice.babble(1.2, seed=41)  # by the device
 ANSWERED = voice.babble(1.2, seed=42)  # by the far end, once

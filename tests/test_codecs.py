@@ -21,7 +21,7 @@ G722 = {"mimeType": "audio/G722", "clockRate": 8000, "channels": 1}
 PCMU = {"mimeType": "audio/PCMU", "clockRate": 8000, "channels": 1}
 PCMA = {"mimeType": "audio/PCMA", "clockRate": 8000}
 NOT_OURS = {"mimeType": "audio/red", "clockRate": 48000}
-SAME_SPEECH = 0.75  # aligned correlation: one move of the playout costs a window; another text stays below 0.4
+SAME_SPEECH = 0.85  # aligned correlation; another text stays below 0.4
 SPOKEN = voice.babble(1.6, seed=31)
 ANSWERED = voice.babble(1.6, seed=32)
 PAYLOAD_TYPES = {"opus": 111, "pcmu": 0, "pcma": 8, "g722": 9}

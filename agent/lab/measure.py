@@ -22,7 +22,8 @@ def aligned_correlation(
     """How late `reference` appears in `heard`, and how faithfully: (delay_s, correlation).
 
     Both are int16 mono at `rate_hz`. The common delay is the peak of the normalised cross-correlation; each
-    window of the reference may then sit a little off it, since jitter buffers stretch time. `correlation` is the
+    window of the reference may then sit a little off it, since jitter buffers stretch time, or move once from its
+    neighbour's place to its own. `correlation` is the
     energy-weighted mean over the windows: 1 for a copy, above 0.8 through Opus, below 0.4 for something else,
     and 0 when either is silent or empty. A negative delay means that the start is missing.
     """
@@ -39,6 +40,12 @@ def aligned_correlation(
         lags.append(lag - start)
         matches.append(match)
         energies.append(float(piece @ piece))
+    for at, before, after in zip(range(len(lags)), [lags[0], *lags], [*lags[1:], lags[-1]], strict=False):
+        start = at * window
+        for first, then in {(before, lags[at]), (lags[at], after), (before, after)}:
+            if first != then:
+                moved = _moved_match(said[start : start + window], found, start + first, start + then)
+                matches[at] = max(matches[at], moved)
     weights = np.where(np.array(energies) >= QUIET_RATIO * max(energies), energies, 0.0)
     correlation = float(np.average(matches, weights=weights))
     delay = _weighted_median(np.array(lags), weights)
@@ -83,6 +90,17 @@ def _window_match(piece: Signal, found: Signal, expected: int) -> tuple[int, flo
     match = np.divide(agreement, scale, out=np.zeros_like(agreement), where=scale > 1.0)
     best = int(np.argmax(match))
     return start + best, float(match[best])
+
+
+def _moved_match(piece: Signal, found: Signal, first: int, then: int) -> float:
+    """How well the piece fits when playout moved within it: from the place `first` to the place `then`."""
+    if min(first, then) < 0 or max(first, then) + piece.size > found.size:
+        return 0.0
+    early, late = found[first : first + piece.size], found[then : then + piece.size]
+    agreement = np.cumsum(piece * early) + np.sum(piece * late) - np.cumsum(piece * late)
+    energy = np.cumsum(early**2) + np.sum(late**2) - np.cumsum(late**2)
+    scale = np.sqrt(np.maximum(energy, 1.0) * max(float(piece @ piece), 1.0))
+    return float(np.max(agreement / scale))
 
 
 def _weighted_median(values: npt.NDArray[np.int_], weights: npt.NDArray[np.float64]) -> float:

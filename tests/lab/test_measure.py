@@ -107,3 +107,11 @@ def test_other_rates_work_too():
     found_s, correlation = aligned_correlation(said, heard, RATE_HZ // 3)
     assert found_s == pytest.approx(0.2, abs=0.0002)
     assert correlation > 0.99
+
+
+@pytest.mark.parametrize("cut_s", [0.3, 0.55, 0.7])
+def test_a_playout_that_is_shortened_once_within_a_window_costs_little(cut_s):
+    at, short = round(cut_s * RATE_HZ), round(0.011 * RATE_HZ)
+    said = SAID[: round(1.6 * RATE_HZ)]
+    heard = np.concatenate([silence(0.2), said[:at], said[at + short :]])
+    assert aligned_correlation(said, heard, RATE_HZ)[1] > 0.9
