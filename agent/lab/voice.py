@@ -35,10 +35,12 @@ FORMANT_GAINS = (1.0, 0.5, 0.25)
 CONTROL_HZ = 200  # how often pitch and formants move
 HIGHEST_HARMONIC_HZ = 5000
 HISS_BAND_HZ = (3000, 7000)
+ROOM_FLOOR = 10 / PEAK  # of the peak, -64 dB: harmonics that fade to nothing drive SILK's predictor to full-scale clicks
 
 
 def babble(seconds: float, seed: int = 1) -> Samples:
-    """A voice that says nothing: gliding pitch, formants, hissing consonants and pauses between words."""
+    """A voice that says nothing: gliding pitch, formants, hissing consonants, pauses between words, and the faint
+    noise that every microphone has."""
     rng = np.random.default_rng(seed)
     frames = round(seconds * RATE_HZ)
     steps = int(np.ceil(seconds * CONTROL_HZ)) + 1
@@ -52,6 +54,7 @@ def babble(seconds: float, seed: int = 1) -> Samples:
         gain = _envelope(harmonic * pitch_hz, formants_hz) * voiced
         signal += np.interp(at, grid, gain) * np.sin(harmonic * phase)
     signal += 0.15 * np.interp(at, grid, hiss) * _band_noise(rng, frames)
+    signal += ROOM_FLOOR * np.max(np.abs(signal), initial=0.0) * rng.standard_normal(frames)
     return _to_int16(signal)
 
 
