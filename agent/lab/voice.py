@@ -35,7 +35,7 @@ FORMANT_GAINS = (1.0, 0.5, 0.25)
 CONTROL_HZ = 200  # how often pitch and formants move
 HIGHEST_HARMONIC_HZ = 5000
 HISS_BAND_HZ = (3000, 7000)
-ROOM_FLOOR = 10 / PEAK  # of the peak, -64 dB: harmonics that fade to nothing drive SILK's predictor to full-scale clicks
+ROOM_FLOOR = 10 / PEAK  # of the peak, -64 dB: harmonics that fade to nothing drive SILK's predictor to loud clicks
 
 
 def babble(seconds: float, seed: int = 1) -> Samples:

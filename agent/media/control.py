@@ -70,7 +70,7 @@ class MediaProcess:
         self._ping_ids = itertools.count(1)
         self._prompts = PromptFiles()
         self._prepared: AudioSetup | None = None
-        self._percents = (100, 100)
+        self.percents = (100, 100)
 
     async def run(self) -> None:
         """Keep a media process running until cancelled; it has ended, and nothing is left open, on return."""
@@ -102,9 +102,9 @@ class MediaProcess:
 
     def set_volume(self, *, speaker_percent: int, microphone_percent: int) -> None:
         """Our own volumes (`agent.media.volume`) of this call and those to come, for cards that have none."""
-        self._percents = (speaker_percent, microphone_percent)
+        self.percents = (speaker_percent, microphone_percent)
         if self._call is not None:
-            self._call.setup = at_volume(self._call.setup, self._percents)
+            self._call.setup = at_volume(self._call.setup, self.percents)
             self.send(wire.pack("volume", speaker=speaker_percent, microphone=microphone_percent))
 
     async def open_audio(self, setup: AudioSetup, *, muted: bool) -> None:
@@ -112,7 +112,7 @@ class MediaProcess:
         ValueError when Opus cannot take the rate, or there is no such tone plan."""
         check(setup)
         self._forget_call()
-        call = self._call = HeldCall(at_volume(setup, self._percents), muted, shut=self.microphone_shut)
+        call = self._call = HeldCall(at_volume(setup, self.percents), muted, shut=self.microphone_shut)
         self._heard_s = time.monotonic()  # without a call there was nothing to say: it has not hung
         self._stats = MediaStats()
         try:

@@ -48,6 +48,7 @@ class Totals:
     removed_frames: int = 0
     jitter_buffer_delay_ms: int = 0  # times frames: W3C's jitterBufferDelay, which is in seconds
     jitter_buffer_emitted_frames: int = 0
+    packets_refused: int = 0
 
 
 _TOTAL_NAMES = tuple(each.name for each in fields(Totals))

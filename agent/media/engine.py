@@ -211,6 +211,7 @@ class Engine:
         """The figures of the call so far; levels are those of the time since the last call."""
         totals = self.totals
         stats = MediaStats()
+        self._count_refused()
         sender, receiver, reporter = self._sender, self._receiver, self._reporter
         if self._setup and sender and receiver and reporter:
             receiver.count()
@@ -299,10 +300,16 @@ class Engine:
         if self._former is not None:
             self._read_former(self._former, now_s)
             self._close_former()
+        self._count_refused()
         if self._packets is not None and self._srtp is not None:
             self._former = FormerPath(self._packets, self._srtp.unprotect, now_s + FORMER_PATH_S)
             self._packets = None
             self._read_former(self._former, now_s)
+
+    def _count_refused(self) -> None:
+        if self._packets is not None:
+            self.totals.packets_refused += self._packets.refused
+            self._packets.refused = 0
 
     def _read_former(self, former: FormerPath, now_s: float) -> None:
         """Packets that were on their way when the path changed. Its RTCP is of no use any more."""

@@ -17,6 +17,7 @@ CHECK_TICKS = 8  # the queue is looked at once in so many writes: clocks drift s
 WINDOW_CHECKS = 25  # averaged over (2 s), so that one late wake-up corrects nothing
 TOLERANCE_PERIODS = 0.3  # 3 ms: about as much as one correction moves
 PATIENCE_CHECKS = 50  # 4 s: 300 ppm move the queue by 1.2 ms meanwhile, so a moment that suits can be waited for
+EXCESS_PERIODS = 2  # above the goal: the process stood still, and until that is made up for everybody is heard late
 BEYOND_GOAL = 0.75  # of the tolerance: how far a correction may go past the goal, so that more pitches suit
 
 # samples, channels, rate_hz, most_frames; None: nothing suits here
@@ -24,31 +25,38 @@ Stretch = Callable[["array[int]", int, int, int], "array[int] | None"]
 
 
 class FillKeeper:
-    """Decides when a period is made shorter or longer. Pure; `corrections` counts both.
+    """Decides when a period is made shorter or longer. Pure; `corrections` counts both. While it `hurries`, every
+    period is to pass it.
 
     `accelerate` and `expand` are those of `agent.media.stretch`.
     """
 
     def __init__(self, settings: PcmSettings, accelerate: Stretch, expand: Stretch) -> None:
         self.corrections = 0
+        self.hurries = False
         self._accelerate, self._expand = accelerate, expand
         self._channels, self._rate_hz = settings.channels, settings.rate_hz
         period_frames = settings.period_frames
         self._looks_back = period_frames >= MAX_WINDOW_S * self._rate_hz  # what was written last stays as it was
         self._goal = settings.fill_frames - period_frames  # seen before a write
         self._tolerance = period_frames * TOLERANCE_PERIODS
-        self._excess = settings.fill_frames + 2 * period_frames  # no time to wait for a moment that suits
+        self._excess = self._goal + EXCESS_PERIODS * period_frames
+        self._made_up = self._goal + period_frames  # what is still too much then can wait for a moment that suits
         self._sum = self._checks = self._waited = 0
         self._off = 0.0  # frames too many (or, below 0, too few) that are to be corrected
 
     def corrected(self, queued_frames: int, samples: bytes, before: bytes = b"") -> bytes:
         """Before a write, each `CHECK_TICKS`: the period `samples` as it is to be written, nearly always as it is.
 
-        `before` is what was written last: with it, lower voices can be lengthened too.
+        `queued_frames` is what waits for the speaker and, where that is too much, with what waits in the microphone:
+        a full queue holds the reader up. `before` is what was written last: with it, lower voices can be lengthened.
         """
         if queued_frames > self._excess:
-            self._off = queued_frames - self._goal
-            self._waited = PATIENCE_CHECKS
+            self.hurries = True
+        if self.hurries:
+            self.hurries = queued_frames > self._made_up
+            self._off = queued_frames - self._goal if self.hurries else 0.0
+            self._waited = PATIENCE_CHECKS if self.hurries else 0
         if self._off:
             self._waited += 1
             corrected = self._stretched(samples, before if self._looks_back else b"")

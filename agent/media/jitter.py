@@ -46,6 +46,7 @@ GRAIN_FRAMES = 120  # 2.5 ms: libopus conceals in multiples of it
 MAX_CHUNK_FRAMES = 480  # half of the usual packet: what is concealed beyond the gap would be delay
 DEFAULT_PACKET_FRAMES = 960  # 20 ms, until the stream shows its own
 CALM_S = 2.0  # after a packet that was late, what delay it brought is kept: there may be more like it,
+YOUNG_CALM_S = 0.5  # in a stream's first seconds, when it is rather the setting up that made it late,
 LONG_FRAMES = 2880  # unless it is so much: 60 ms
 LOOK_S = 0.25  # the least age of one to two of these counts: being woken late makes packets look older than they are
 
@@ -89,6 +90,7 @@ class JitterBuffer:
         self._configured_least = self._least_delay = least_frames
         self.arrivals = ArrivalDelays(0, max(0, most_frames - tick_frames))
         self._chunk = min(MAX_CHUNK_FRAMES, -(-tick_frames // GRAIN_FRAMES) * GRAIN_FRAMES)
+        self._restarts = 0  # of the ring, as far as they are known here
         self._next_timestamp = 0
         self._learn_length(DEFAULT_PACKET_FRAMES)
         self._lead = 0  # silence before a spurt's first packet
@@ -115,20 +117,31 @@ class JitterBuffer:
     @property
     def has_next(self) -> bool:
         """Whether the packet that is to be played next is here."""
-        ring = self.ring
-        payload = ring.payloads[ring.next % RING_PACKETS]
-        return self._playing and bool(payload) and payload is not NO_AUDIO
+        if not self._playing:
+            return False
+        payload = self.ring.payloads[self.ring.next % RING_PACKETS]
+        return payload is not NO_AUDIO and payload != b""
 
     def put(
         self, sequence: int, timestamp: int, payload: bytes, arrival_s: float, coding: Coding | None = None
     ) -> None:
         """One packet as it came: 16 bit sequence number, 32 bit timestamp, the codec's payload, monotonic seconds."""
-        if payload and self._put(sequence, timestamp, payload, arrival_s, coding or self._default_coding):
+        if not payload:
+            return
+        ring, may_go_back = self.ring, self._fresh and not self._playing
+        coding = coding or self._default_coding
+        fits = ring.put(sequence, timestamp, payload, arrival_s, coding, may_go_back=may_go_back)
+        if ring.restarts != self._restarts:
+            self._begin_anew()
+        if fits:
             self.arrivals.packet(timestamp, arrival_s, self.packet_frames)
 
     def put_no_audio(self, sequence: int, timestamp: int, arrival_s: float) -> None:
         """A packet of the stream that is not for the decoder (an event, comfort noise): its place is no loss."""
-        self._put(sequence, timestamp, NO_AUDIO, arrival_s, None)
+        ring, may_go_back = self.ring, self._fresh and not self._playing
+        ring.put(sequence, timestamp, NO_AUDIO, arrival_s, None, may_go_back=may_go_back)
+        if ring.restarts != self._restarts:
+            self._begin_anew()
 
     def restart(self) -> None:
         """Forget the stream: the next packet begins another one (a new SSRC, or a far end that started again)."""
@@ -144,8 +157,22 @@ class JitterBuffer:
         """
         ring = self.ring
         self.surplus_frames = 0
-        if ring.payloads[ring.next % RING_PACKETS] is NO_AUDIO:
+        slot = ring.next % RING_PACKETS
+        payload = ring.payloads[slot]
+        if payload is NO_AUDIO:
             self._pass_no_audio(0)
+        elif payload and self._playing and ring.timestamps[slot] == self._next_timestamp and ring.span <= SPAN_TO_CHECK:
+            return self._play(slot, 0, now_s, queued_frames)  # as nearly always: what follows, and it is here
+        return self._search(now_s, queued_frames)
+
+    def shortened(self, frames: int, queued_frames: int) -> None:
+        """`frames` were taken out of the packet that was pulled behind `queued_frames`; less than 0: put in."""
+        ticks = -((queued_frames - frames) // self._tick)
+        self._move_ages(-ticks * self._tick)
+
+    def _search(self, now_s: float, queued_frames: int) -> tuple[Action, bytes, int]:
+        """What `pull` decides when it is not simply the next packet."""
+        ring = self.ring
         if not self._playing:
             return self._begin_spurt(now_s, queued_frames)
         if ring.span > SPAN_TO_CHECK:
@@ -170,22 +197,8 @@ class JitterBuffer:
                 return self._fill(slot, ahead, rest, fec)
         return self._play(slot, ahead, now_s, queued_frames)
 
-    def shortened(self, frames: int, queued_frames: int) -> None:
-        """`frames` were taken out of the packet that was pulled behind `queued_frames`; less than 0: put in."""
-        ticks = -((queued_frames - frames) // self._tick)
-        self._move_ages(-ticks * self._tick)
-
-    def _put(self, sequence: int, timestamp: int, payload: bytes, arrival_s: float, coding: Coding | None) -> bool:
-        ring = self.ring
-        restarts = ring.restarts
-        fits = ring.put(
-            sequence, timestamp, payload, arrival_s, coding=coding, may_go_back=self._fresh and not self._playing
-        )
-        if ring.restarts != restarts:
-            self._begin_anew()
-        return fits
-
     def _begin_anew(self) -> None:
+        self._restarts = self.ring.restarts
         self.arrivals.restart()
         self._playing, self._fresh, self._gap, self._silenced = False, True, 0, False
         self._older_age = self._newest_age = inf
@@ -204,7 +217,7 @@ class JitterBuffer:
             self.concealed_frames += self._gap
             if not ahead:  # it was late, not lost: so much is the delay longer now
                 self._move_ages(self._gap)
-                self._calm_s = now_s + CALM_S
+                self._calm_s = now_s + (YOUNG_CALM_S if self.arrivals.is_young(now_s) else CALM_S)
             self._gap = 0
         self._fresh = self._silenced = False
         self.emitted_frames += frames

@@ -127,6 +127,7 @@ class MediaStats:
     concealed_frames: int = 0
     fec_frames: int = 0
     auth_failures: int = 0
+    packets_refused: int = 0  # from where ICE has not found the far end: somebody else's
     dtmf_sent: int = 0  # digits
     dtmf_received: int = 0
     capture_xruns: int = 0

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.media.rtp import sequence_delta
-
 if TYPE_CHECKING:
     from agent.media.coding import Coding
 
@@ -46,15 +44,15 @@ class PacketRing:
         timestamp: int,
         payload: bytes,
         arrival_s: float,
-        *,
         coding: Coding | None,
+        *,
         may_go_back: bool,
     ) -> bool:
         """Whether the packet belongs to the stream, be it in time or late. `may_go_back`: nothing was played yet, so
         what comes before `next` is put in front of it."""
         if not self._begun:
             self._begun, self.next = True, sequence
-        delta = sequence_delta(sequence, self.next)
+        delta = ((sequence - self.next + 0x8000) & 0xFFFF) - 0x8000  # `rtp.sequence_delta` without its call
         if delta < 0 and may_go_back and self.span - delta <= RING_PACKETS:
             self.next, self.span, delta = sequence, self.span - delta, 0
         elif delta < 0 or delta >= RING_PACKETS:
@@ -96,11 +94,12 @@ class PacketRing:
         return None
 
     def take(self, slot: int, step: int) -> bytes:
-        """The payload in `slot`; `step` numbers are done with."""
+        """The payload in `slot`, which is the last of the `step` numbers that are done with."""
         payload = self.payloads[slot]
         self.payloads[slot] = b""
         self.count -= 1
-        self.skip(step)
+        self.next = (self.next + step) & 0xFFFF
+        self.span -= step
         return payload
 
     def skip(self, packets: int) -> None:

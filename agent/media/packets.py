@@ -22,7 +22,9 @@ Address = tuple[str, int] | None
 
 
 class Packets(Protocol):
-    """What the engine needs of a socket."""
+    """What the engine needs of a socket. `refused` RTP packets came from elsewhere than the far end."""
+
+    refused: int
 
     def receive(self) -> tuple[bytes, Address, float | None] | None:
         """The next datagram, its sender and for how many seconds it has waited (None: unknown); None: no more."""

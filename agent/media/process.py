@@ -8,6 +8,7 @@ It ends when the control socket closes, so it never outlives the daemon.
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import os
 import select
@@ -21,7 +22,7 @@ from agent.media import wire
 from agent.media.counters import Counters, Totals
 from agent.media.engine import Engine
 from agent.media.messages import voice_wanted
-from agent.media.opus import CodecError
+from agent.media.opus import CodecError, library
 from agent.media.packets import SocketPackets
 from agent.media.realtime import lock_memory, take_priority
 from agent.media.volume import Volume
@@ -182,6 +183,8 @@ class MediaServer:
         )
         if voice_wanted(setup):
             self._voice = self._make_voice(setup)
+        with contextlib.suppress(CodecError):  # loaded in the midst of sound it would hold it up; `connect` tells
+            library()
         self._sound.open()
         if setup.record or beside:
             from agent.media.asides import Asides  # noqa: PLC0415 - few calls have one

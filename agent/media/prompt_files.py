@@ -1,14 +1,20 @@
 """WAV files made ready for playing, in the control process: any rate, width and number of channels becomes int16 mono
 at the call's rate, held in memory that the media process maps. The audio thread converts nothing and reads no disk.
+
+Every microphone has a faint noise, and Opus' voice codec needs it: pure harmonics that fade to nothing, as synthetic
+voices and chimes have them, drive its predictor to clicks at full scale. So prompts get such a noise, too.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import stat
 import threading
 from array import array
 from dataclasses import dataclass
+from functools import cache
+from operator import add
 from pathlib import Path
 
 from agent.media.opus import SAMPLE_BYTES
@@ -16,8 +22,9 @@ from agent.media.prompts import PROMPT_PEAK_DBFS
 
 MAX_PROMPT_S = 180.0  # 17 MB at 48 kHz; longer is music, and not what a board of 512 MB should keep in memory
 MAX_KEPT = 8  # prompts kept ready; one more pushes out the one that was played longest ago
-_PEAK = round(32767 * 10 ** (PROMPT_PEAK_DBFS / 20))
-_SCALED_AT_ONCE = 1 << 16  # samples: other threads get their turn in between
+FLOOR = 9  # the noise's peak, -76 dBFS RMS, heard by nobody: up to 4, Opus still clicks now and then
+_PEAK = round(32767 * 10 ** (PROMPT_PEAK_DBFS / 20)) - FLOOR
+_AT_ONCE = 1 << 14  # samples: the noise repeats after them, and other threads get their turn in between
 
 
 class PromptError(Exception):
@@ -108,18 +115,24 @@ def _samples(path: str, rate_hz: int) -> bytes:
         raise PromptError(f"{path}: {error.strerror}: let the service read it") from None
     if not samples:
         raise PromptError(f"{path}: there is no sound in it: record it anew")
-    return _no_louder(bytes(samples))
+    return _levelled(bytes(samples))
 
 
-def _no_louder(samples: bytes) -> bytes:
-    values = array("h", samples)
+def _levelled(samples: bytes) -> bytes:
+    """No louder than the peak, on a floor of noise."""
+    values, levelled, noise = array("h", samples), array("h"), _noise()
     loudest = max(map(abs, values))
-    if loudest <= _PEAK:
-        return samples
-    scaled = array("h")
-    for start in range(0, len(values), _SCALED_AT_ONCE):
-        scaled.extend([x * _PEAK // loudest for x in values[start : start + _SCALED_AT_ONCE]])
-    return scaled.tobytes()
+    for start in range(0, len(values), _AT_ONCE):
+        part = values[start : start + _AT_ONCE]
+        scaled = part if loudest <= _PEAK else [x * _PEAK // loudest for x in part]
+        levelled.extend(map(add, scaled, noise))
+    return levelled.tobytes()
+
+
+@cache
+def _noise() -> array[int]:
+    """The same at each start, so that a file always sounds the same."""
+    return array("h", random.Random(_AT_ONCE).choices(range(-FLOOR, FLOOR + 1), k=_AT_ONCE))  # noqa: S311 - a sound
 
 
 def _recording(samples: bytes, rate_hz: int) -> Recording:

@@ -195,14 +195,13 @@ class Receiver:
 
     def _gather(self, now_s: float) -> bytes:
         """A period that the decoder's present output does not hold all of."""
-        period = bytearray(self._samples[self._at : self._end])
-        self._at = self._end
-        while len(period) < self._period_bytes:
+        period = bytes(self._samples[self._at : self._end])
+        while lacking := self._period_bytes - len(period):
             self._decode(now_s, len(period) // self._frame_bytes * self._scale)
-            end = min(self._end, self._at + self._period_bytes - len(period))
+            end = min(self._end, self._at + lacking)
             period += self._samples[self._at : end]
             self._at = end
-        return bytes(period)
+        return period
 
     def _decode(self, now_s: float, queued_frames: int) -> None:
         """Put what is heard next, behind `queued_frames` (48 kHz), into the decoder's output."""
@@ -320,7 +319,7 @@ class Receiver:
                 self._indexes.pop(next(iter(self._indexes)))
             self._indexes[ssrc] = sequence
             return sequence
-        index = highest + rtp.sequence_delta(sequence, highest & 0xFFFF)
+        index = highest + ((sequence - highest + 0x8000) & 0xFFFF) - 0x8000  # `rtp.sequence_delta` without its call
         if index > highest:
             self._indexes[ssrc] = index
         return index

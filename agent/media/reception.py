@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from agent.media.opus import CLOCK_RATE_HZ
-from agent.media.rtp import timestamp_delta
 
 MAX_DROPOUT = 3000  # packets (RFC 3550 A.1): further on, and the sender has started anew; nothing of it was lost
 MAX_TRANSIT_STEP = CLOCK_RATE_HZ  # a second: more is the sender's clock jumping, not the network
@@ -40,8 +39,10 @@ class Reception:
         if timestamp is None:
             return
         if self._arrival is not None:
-            step = (arrival_s - self._arrival) * CLOCK_RATE_HZ - timestamp_delta(timestamp, self._timestamp)
-            step = abs(step)
+            sent = ((timestamp - self._timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000  # `timestamp_delta` inlined
+            step = (arrival_s - self._arrival) * CLOCK_RATE_HZ - sent
+            if step < 0.0:
+                step = -step
             if step < MAX_TRANSIT_STEP:
                 self._jitter += (step - self._jitter) / 16.0
         self._arrival, self._timestamp = arrival_s, timestamp

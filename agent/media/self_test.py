@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.media.levels import dbfs
 from agent.media.tones import Pattern, Segment, Tone
+from agent.media.volume import Volume
 from hardware.devices import open_capture, open_playback
 from hardware.pcm import Capture, PcmError, PcmSettings, Playback
 
@@ -107,7 +108,7 @@ class ToneListener:
 
 
 class SelfTest:
-    """A self-test on the devices of `setup`: `open`, then `turn` until it says False; `close` at any time.
+    """A self-test on the devices of `setup`, at its volumes: `open`, `turn` until it says False; `close` at any time.
 
     Nothing raises: a device that does not open or fails is in `figures`, under `microphone` or `speaker`.
     """
@@ -124,6 +125,8 @@ class SelfTest:
         self._settings = PcmSettings(setup.rate_hz, setup.period_frames, setup.periods, setup.fill_frames)
         self._open_capture, self._open_playback = open_capture, open_playback
         self._listener = ToneListener(setup.rate_hz, setup.period_frames, level_dbfs)
+        # As loud as calls are: whoever turned the device down is not woken by a test.
+        self._gain, self._volume = Volume(setup.microphone_percent), Volume(setup.speaker_percent)
         self._capture: Capture | None = None
         self._playback: Playback | None = None
         self._failed: dict[AudioPart, str] = {}
@@ -147,9 +150,9 @@ class SelfTest:
             return False
         part: AudioPart = "microphone"
         try:
-            period = self._listener.step(capture.read())
+            period = self._listener.step(self._gain.apply(capture.read()))
             part = "speaker"
-            playback.write(period)
+            playback.write(self._volume.apply(period))
         except PcmError as error:
             self._failed[part] = error.strerror or str(error)
             return False

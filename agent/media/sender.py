@@ -34,9 +34,6 @@ def random_position() -> TxPosition:
     return TxPosition(int.from_bytes(os.urandom(2)) & 0x7FFF, int.from_bytes(os.urandom(4)))
 
 
-HEADER_BYTES = 20 + 8 + rtp.HEADER_BYTES + 16  # of a packet: IPv4, UDP, RTP and the longest SRTP tag
-
-
 def encoder_limits(codec: str, opus: OpusSetup) -> EncoderLimits:
     """What the codec and its setup leave the control to choose from. Raises CodecError."""
     kind = format_of(codec)
@@ -132,7 +129,7 @@ class Sender:
     @property
     def session_bps(self) -> int:
         """What the stream takes of the network, headers included."""
-        return self.settings.bitrate_bps + HEADER_BYTES * 8 * 1000 // self.settings.ptime_ms
+        return self.settings.network_bps
 
     def timestamp_at_capture(self) -> int:
         """The RTP timestamp of the sample that is captured now."""

@@ -60,6 +60,8 @@ class Sound:
         self._reported: dict[AudioPart, set[int | None]] = {"microphone": set(), "speaker": set()}
         self._read_s: float | None = None  # when the microphone gave its last period
         self._goal_frames = max(setup.fill_frames - setup.period_frames, 0)  # queued when it is time for a period
+        # Queued frames, from which on the microphone is asked as well: a full queue keeps its reader from catching up.
+        self._high_frames = self._goal_frames + setup.period_frames // 2
         self._fill = FillKeeper(self._settings, accelerate, expand)
         self._writes_to_check = CHECK_TICKS
         self._queued_frames = self._goal_frames
@@ -184,8 +186,15 @@ class Sound:
         self._capture = self._playback = None
 
     def _checked(self, playback: Playback, samples: bytes) -> bytes:
-        self._queued_frames = playback.queued_frames()
-        corrected = self._fill.corrected(self._queued_frames, samples, self._written)
+        queued_frames = self._queued_frames = playback.queued_frames()
+        if self._capture is not None and queued_frames > self._high_frames:
+            try:
+                queued_frames += self._capture.waiting_frames()
+            except PcmError as error:
+                self._lose_microphone(error)
+        corrected = self._fill.corrected(queued_frames, samples, self._written)
+        if self._fill.hurries:
+            self._writes_to_check = 1
         self._stretched_frames = (len(corrected) - len(samples)) // self._settings.frame_bytes
         return corrected
 

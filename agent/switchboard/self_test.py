@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from agent.calls.codes import Code
 from agent.calls.commands import CommandError
 from agent.media import wire
+from agent.media.held_call import at_volume
 from agent.service.self_test import LONG_AGO, Schedule, SelfTestResult, judge
 from agent.switchboard.commands import PRIVATE
 
@@ -70,7 +71,7 @@ class SelfTester:
         audio = self._dialling.idle_audio()
         if not audio.capture:
             raise CommandError("command/self_test: the config says audio = false: there is no microphone to test")
-        self._task = asyncio.create_task(self._test(vars(audio)), name="self-test")
+        self._task = asyncio.create_task(self._test(vars(at_volume(audio, self._media.percents))), name="self-test")
         # A client that does not wait for the answer ends nothing.
         return await asyncio.shield(self._task)
 

@@ -16,7 +16,9 @@ PERIOD_S = 0.01
 class Board:
     """Virtual devices that can be unplugged, on one clock that the speaker may run faster or slower than."""
 
-    def __init__(self, capture: str = "mic", channels: int = 1, *, shut: bool = False) -> None:
+    def __init__(
+        self, capture: str = "mic", channels: int = 1, *, shut: bool = False, fill_frames: int = 960, periods: int = 4
+    ) -> None:
         self.clock = VirtualClock()
         self.plugged = {"mic", "speaker"}
         self.error = errno.ENODEV  # of what is not
@@ -28,7 +30,7 @@ class Board:
         self.closed_captures = 0
         self.microphone: VirtualCapture | None = None
         self.sound = Sound(
-            AudioSetup(capture, "speaker", channels=channels),
+            AudioSetup(capture, "speaker", channels=channels, fill_frames=fill_frames, periods=periods),
             opened=lambda: self.events.append("opened"),
             failed=self.failed,
             shut=shut,

@@ -49,9 +49,24 @@ def test_a_network_that_stood_still_once_is_not_waited_for() -> None:
 
 
 def test_a_longer_way_is_not_jitter() -> None:
-    targets = delays([0.0] * 300 + [0.08] * 500)
+    targets = delays([0.0] * 300 + [0.08] * 600)
     assert targets[-1] <= 5.0
     assert delays([0.08] * 300 + [0.0] * 500)[-1] <= 5.0
+
+
+@pytest.mark.parametrize("most_s", [0.03, 0.06])
+def test_what_made_packets_late_while_the_call_was_set_up_is_forgotten_soon(most_s: float) -> None:
+    chance = random.Random(1)
+    targets = delays([chance.random() * most_s * (chance.random() < 0.3) for _ in range(50)] + [0.0] * 250)
+    assert max(targets) >= 500 * most_s  # it was followed
+    assert max(targets[round(2.5 / 0.02) :]) <= 5.0
+    later = delays([0.0] * 500 + [chance.random() * most_s * (chance.random() < 0.3) for _ in range(50)] + [0.0] * 250)
+    assert later[500 + round(2.5 / 0.02)] >= 200 * most_s  # in the middle of a call it is the network's
+
+
+def test_a_network_that_jitters_from_the_start_is_waited_for_all_along() -> None:
+    chance = random.Random(1)
+    assert min(delays([chance.random() * 0.06 for _ in range(1000)])[25:]) >= 40
 
 
 def test_the_age_counts_from_the_fastest_packet() -> None:

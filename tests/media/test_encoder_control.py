@@ -8,17 +8,19 @@ from hypothesis import strategies as st
 
 from agent.media.encoder_control import (
     CLEAR_S,
+    FIRST_LOSSLESS_S,
     FRAMES_MS,
     LOSSLESS_S,
     MAX_CREDIT_S,
     MAX_FEC_PERCENT,
+    NEXT_TRIAL_S,
     EncoderControl,
     EncoderLimits,
     EncoderSettings,
 )
 
 BEST = EncoderSettings(32000, 5, 20)
-LOSSLESS = EncoderSettings(32000, 0, 20)  # after a minute without a lost packet
+LOSSLESS = EncoderSettings(32000, 0, 20)  # after a time without a lost packet
 LIMITS = EncoderLimits(BEST, min_bitrate_bps=12000, max_ptime_ms=60)
 RTT_S, JITTER_S = 0.04, 0.003
 HEADERS_BITS = 56 * 8
@@ -67,6 +69,13 @@ def test_fec_rises_with_the_first_report_and_falls_slowly() -> None:
     assert network.tell(1, loss=0.15).packet_loss_percent >= 11
     assert network.tell(3, loss=0.0).packet_loss_percent > 5
     assert network.tell(30, loss=0.0).packet_loss_percent == BEST.packet_loss_percent
+
+
+def test_fec_gets_to_its_most_also_from_just_below() -> None:
+    network = Network()
+    network.tell(1, loss=0.19 / 0.75)
+    assert network.control.settings.packet_loss_percent == MAX_FEC_PERCENT - 1
+    assert network.tell(3, loss=0.25).packet_loss_percent == MAX_FEC_PERCENT
 
 
 def test_congestion_lowers_the_rate_then_lengthens_the_frames_down_to_the_limits() -> None:
@@ -196,8 +205,61 @@ def test_whatever_is_reported_the_settings_stay_within_the_limits(
         assert percent == 0 or BEST.packet_loss_percent <= percent <= MAX_FEC_PERCENT
 
 
-def test_after_a_lossless_minute_there_is_no_fec_until_the_first_loss() -> None:
+@pytest.mark.parametrize("interval_s", [1.0, 2.5, 5.0])
+def test_a_call_that_loses_nothing_is_without_fec_after_its_first_seconds(interval_s: float) -> None:
+    control, now_s = EncoderControl(LIMITS), 0.0
+    while now_s < FIRST_LOSSLESS_S:
+        assert control.settings.packet_loss_percent == BEST.packet_loss_percent
+        control.report(now_s, 0.0, RTT_S, JITTER_S)
+        now_s += interval_s
+    control.report(now_s, 0.0, RTT_S, JITTER_S)
+    assert control.settings == LOSSLESS
+
+
+def test_one_report_of_a_long_time_does_not_take_fec_away() -> None:
+    control = EncoderControl(LIMITS)
+    assert control.report(600.0, 0.0, RTT_S, JITTER_S) is None
+    assert control.report(1200.0, 0.0, RTT_S, JITTER_S) is None
+
+
+def test_the_first_loss_brings_fec_back_which_then_stays_for_a_minute() -> None:
     network = Network()
-    assert network.tell(LOSSLESS_S - 15, loss=0.0).packet_loss_percent == BEST.packet_loss_percent
-    assert network.tell(20, loss=0.0).packet_loss_percent == 0
+    assert network.tell(FIRST_LOSSLESS_S, loss=0.0).packet_loss_percent == 0
     assert network.tell(1, loss=0.02).packet_loss_percent == BEST.packet_loss_percent
+    assert network.tell(LOSSLESS_S - 1, loss=0.0).packet_loss_percent == BEST.packet_loss_percent
+    assert network.tell(1, loss=0.0).packet_loss_percent == 0
+
+
+def test_loss_in_the_first_seconds_keeps_fec_for_a_minute() -> None:
+    control = EncoderControl(LIMITS)
+    control.report(0.0, 0.01, RTT_S, JITTER_S)
+    for second in range(1, round(LOSSLESS_S)):
+        control.report(float(second), 0.0, RTT_S, JITTER_S)
+    assert control.settings.packet_loss_percent == BEST.packet_loss_percent
+    assert control.report(LOSSLESS_S, 0.0, RTT_S, JITTER_S) == LOSSLESS
+
+
+def test_lasting_loss_without_a_queue_is_tried_with_fewer_bits_which_are_given_back_when_they_do_not_help() -> None:
+    network = Network()
+    network.tell(120, loss=0.08)
+    rates = [one.bitrate_bps for _, one in network.changes if one.bitrate_bps != BEST.bitrate_bps]
+    assert set(rates) == {25600}
+    assert network.control.settings.bitrate_bps == BEST.bitrate_bps
+    network.changes.clear()
+    network.tell(NEXT_TRIAL_S - 130, loss=0.08)
+    assert {one.bitrate_bps for _, one in network.changes} <= {BEST.bitrate_bps}
+
+
+def test_loss_that_fewer_bits_have_mended_was_of_a_queue_that_the_round_trip_is_learnt_without_from_now_on() -> None:
+    control, second = EncoderControl(LIMITS), 0
+    while control.settings.bitrate_bps == BEST.bitrate_bps:
+        control.report(float(second), 0.1, 0.6, JITTER_S)  # as full as in the first report
+        second += 1
+        assert second < 60
+    tried_bps = control.settings.bitrate_bps
+    for _ in range(4):
+        control.report(float(second), 0.0, 0.1, JITTER_S)
+        second += 1
+    assert control.settings.bitrate_bps == tried_bps
+    control.report(float(second), 0.05, 0.3, JITTER_S)  # half of the first round trip, and three times the path's own
+    assert control.settings.bitrate_bps < tried_bps

@@ -72,6 +72,17 @@ def test_a_change_of_path_is_not_heard_at_all(new_keys: bool, at: int) -> None:
     assert (stats.packets_lost, stats.concealed_frames, stats.auth_failures) == (0, 0, 0)
 
 
+def test_packets_from_elsewhere_are_counted_on_every_path() -> None:
+    side, other = end(0), Wire()
+    side.wire.refused = 3
+    assert side.engine.stats(0.01).packets_refused == 3
+    side.wire.refused += 2
+    side.engine.connect(transport(0), bytes(7) + b"\x01", other, 0.02)
+    other.refused = 1
+    assert side.engine.stats(0.03).packets_refused == 6
+    assert side.engine.stats(0.04).packets_refused == 6
+
+
 @pytest.mark.parametrize("new_keys", [False, True])
 def test_packets_that_wait_on_the_old_socket_are_read_before_it_is_left(new_keys: bool) -> None:
     side, session = end(1), far_session(0)

@@ -127,6 +127,42 @@ def test_far_too_much_is_not_waited_with() -> None:
     assert keeper.corrections == 1
 
 
+@pytest.mark.parametrize(("fill_frames", "periods"), [(960, 4), (1440, 6), (2400, 6)])
+@pytest.mark.parametrize("stall_s", [0.02, 0.035, 0.055])
+def test_a_process_that_stood_still_leaves_nobody_late(stall_s: float, fill_frames: int, periods: int) -> None:
+    board = Board(fill_frames=fill_frames, periods=periods)
+    board.sound.open()
+    said = tone(200)
+
+    def run(count: int) -> float:
+        """The delay from the microphone's sound to the speaker's behind so many periods, in periods beyond the goal."""
+        for period in range(count):
+            board.sound.read()
+            board.sound.write(said[period % len(said)])
+        return (board.sound.delay_frames() - fill_frames) / 480
+
+    assert run(20) == pytest.approx(0.0, abs=0.05)
+    board.clock.advance(stall_s)
+    assert run(40) <= 1.3  # within 0.4 s; behind that a moment is waited for that suits
+    assert run(600) == pytest.approx(0.0, abs=0.6)
+    assert board.speaker is not None
+    assert board.speaker.xruns <= 1
+    assert board.microphone is not None
+    assert board.microphone.xruns <= (stall_s > 0.01 * periods)
+
+
+def test_a_microphone_that_is_gone_when_it_is_asked_is_told_of_and_the_speaker_goes_on() -> None:
+    board = Board()
+    board.sound.open()
+    board.run(20)
+    board.clock.advance(0.055)
+    board.sound.read()
+    board.plugged.discard("mic")
+    for _ in range(CHECK_TICKS + 1):
+        assert board.sound.write(PERIOD)
+    assert board.parts == ["microphone"]
+
+
 def test_both_channels_are_shortened_alike() -> None:
     one = np.frombuffer(PERIOD, "<i2")
     keeper = FillKeeper(PcmSettings(channels=2), lambda *_: None, lambda *_: None)

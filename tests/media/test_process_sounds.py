@@ -107,6 +107,7 @@ async def test_a_tone_before_the_call_is_connected_goes_on_after_a_kill(tmp_path
         await reports(media, 1)
         await media.close_audio()
     heard = heard_in(tmp_path / "heard.wav")  # of the second process
+    heard = heard[: heard.size // 480 * 480]  # a period that corrected the queue is shorter or longer
     loud = np.abs(heard.reshape(-1, 480)).max(axis=1) > 50
     assert 70 <= loud.sum() <= 130  # half of two seconds
     assert tone_share(heard[np.repeat(loud, 480)], 425) > 0.8  # cut into pieces

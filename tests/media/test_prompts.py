@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.lab import voice
+from agent.media.codecs import make_decoder, make_encoder
+from agent.media.messages import OpusSetup
 from agent.media.mixer import SpeakerMixer
-from agent.media.prompt_files import MAX_KEPT, PromptError, PromptFiles
+from agent.media.prompt_files import FLOOR, MAX_KEPT, PromptError, PromptFiles
 from agent.media.prompts import DUCK_DB, PROMPT_PEAK_DBFS, Prompt, PromptLayer, limited
 
 RATE_HZ, PERIOD = 48000, 480
@@ -233,11 +236,41 @@ def test_any_usual_wav_file_becomes_mono_at_the_calls_rate(
         assert 4000 < np.abs(middle).max() < 17000  # swresample weighs the channels of six
 
 
-def test_a_loud_file_is_lowered_to_the_limit_and_a_quiet_one_left_as_it_is(tmp_path: Path) -> None:
+def test_a_loud_file_is_lowered_to_the_limit_and_a_quiet_one_left_as_it_is_but_for_a_faint_noise(
+    tmp_path: Path,
+) -> None:
     loud = loaded(write_wav(tmp_path / "loud.wav", sine(0.5, 500, 32767).tobytes()))
-    assert np.abs(loud).max() == pytest.approx(PEAK, abs=2)
+    assert np.abs(loud).max() == pytest.approx(PEAK, abs=FLOOR)
+    assert np.abs(loud).max() <= np.ceil(PEAK)
     quiet = sine(0.5, 500, 1000)
-    assert np.array_equal(loaded(write_wav(tmp_path / "quiet.wav", quiet.tobytes())), quiet)
+    noise = loaded(write_wav(tmp_path / "quiet.wav", quiet.tobytes())) - quiet
+    assert np.abs(noise).max() == FLOOR
+    assert np.std(noise) == pytest.approx(5.5, abs=0.2)
+    assert abs(np.mean(noise)) < 0.3
+
+
+@pytest.mark.parametrize(("ptime_ms", "packet_loss_percent"), [(20, 0), (20, 10), (40, 10)])
+def test_a_synthetic_voice_without_any_noise_reaches_the_far_end_without_clicks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ptime_ms: int, packet_loss_percent: int
+) -> None:
+    """As the file has it, Opus makes full-scale clicks of it: pure harmonics that fade to digital silence."""
+    monkeypatch.setattr(voice, "ROOM_FLOOR", 0.0)
+    pure = voice.babble(6.0)
+
+    def loudest_heard(samples: Samples) -> float:
+        opus = OpusSetup(ptime_ms=ptime_ms, packet_loss_percent=packet_loss_percent)
+        encoder, decoder = make_encoder("opus", opus, RATE_HZ, headroom=0), make_decoder("opus", RATE_HZ)
+        heard = 0
+        for at in range(0, samples.size - RATE_HZ * ptime_ms // 1000, RATE_HZ * ptime_ms // 1000):
+            encoder.samples[:] = samples[at : at + encoder.frame_bytes // 2].tobytes()
+            frames = decoder.decode(bytes(encoder.packet[: encoder.encode()]))
+            heard = max(heard, np.abs(np.frombuffer(decoder.samples[: 2 * frames], np.int16).astype(int)).max())
+        return heard / np.abs(samples.astype(int)).max()
+
+    starts = range(0, 2000, 250)  # of the first frame: it depends on chance where there is a click
+    assert max(loudest_heard(pure[start:]) for start in starts) > 1.9
+    prompt = loaded(write_wav(tmp_path / "voice.wav", pure.tobytes()))
+    assert max(loudest_heard(prompt[start:]) for start in starts) < 1.25
 
 
 def test_a_file_that_cannot_be_played_is_named_with_the_cure(tmp_path: Path) -> None:

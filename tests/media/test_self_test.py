@@ -8,6 +8,7 @@ import errno
 import wave
 from array import array
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from math import pi, sin
 from pathlib import Path
 from random import Random
@@ -17,6 +18,7 @@ import pytest
 
 from agent.media import wire
 from agent.media.control import MediaProcess
+from agent.media.held_call import at_volume
 from agent.media.messages import AudioOpened, AudioSetup, MediaEvent
 from agent.media.self_test import SelfTest, ToneListener
 from hardware.pcm import PcmError, PcmSettings
@@ -128,6 +130,33 @@ async def test_the_media_process_plays_the_tones_and_tells_what_it_heard(tmp_pat
             samples = array("h", played.readframes(played.getnframes()))
         assert len(samples) / 48000 > 1.7
         assert 800 < max(samples) < 1100  # -30 dBFS
+
+
+async def test_the_tones_are_as_loud_as_calls_are(tmp_path: Path) -> None:
+    async with running() as (media, _):
+        media.set_volume(speaker_percent=50, microphone_percent=100)
+        await figures_of(media, at_volume(setup(playback=f"wav:{tmp_path}/played.wav"), media.percents))
+        with wave.open(f"{tmp_path}/played.wav") as played:
+            samples = array("h", played.readframes(played.getnframes()))
+        assert 800 / 8 < max(samples) < 1100 / 8  # half is -18 dB
+
+
+def test_the_microphone_is_tested_at_its_volume() -> None:
+    block = array("h", [3000, -3000] * 240).tobytes()
+    heard: list[float | None] = []
+    for percent in (100, 50):
+        test = SelfTest(
+            replace(setup(), microphone_percent=percent), -30.0,
+            open_capture=lambda _name, settings: VirtualCapture(settings, lambda: block),
+            open_playback=lambda _name, settings: VirtualPlayback(settings),
+        )  # fmt: skip
+        test.open()
+        while test.turn():
+            pass
+        test.close()
+        heard.append(test.figures()["noise_dbfs"])
+    assert heard[0] is not None
+    assert heard[1] == pytest.approx(heard[0] - 18.1, abs=0.2)
 
 
 async def test_a_call_that_opens_its_devices_ends_the_test_at_once() -> None:

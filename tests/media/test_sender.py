@@ -3,6 +3,7 @@ end's."""
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ import pytest
 
 from agent.media import rtcp, rtp
 from agent.media.codec import FORMATS, format_of
-from agent.media.encoder_control import EncoderSettings
+from agent.media.encoder_control import MAX_FEC_PERCENT, EncoderSettings
 from agent.media.messages import OpusSetup
 from agent.media.opus import MAX_PACKET_BYTES, packet_frames
 from agent.media.sender import Sender
@@ -147,22 +148,33 @@ class NarrowLink(Conversation):
         listener.wire.sent.clear()
 
 
-def test_a_congested_path_is_answered_with_less_until_nothing_is_lost_and_taken_up_again_when_it_is_wide() -> None:
-    """Both engines, with their own RTCP between them."""
+def test_a_congested_path_is_answered_with_less_until_nothing_is_lost_and_taken_up_again_when_it_is_wide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both engines, with their own RTCP between them, whose moments are random: here the same in every run."""
+    monkeypatch.setattr(rtcp, "chance", random.Random(1).random)
     call, voice = NarrowLink(), speech(10)
     call.run(voice)
     lost = call.listener.engine.stats(call.now_s).packets_lost
     assert lost > 20
+    stats = call.talker.engine.stats(call.now_s)
+    assert (stats.ptime_ms, stats.fec_percent) == (40, MAX_FEC_PERCENT)
+    assert stats.bitrate_bps <= 20480
     call.run(voice)
     assert call.listener.engine.stats(call.now_s).packets_lost == lost
     stats = call.talker.engine.stats(call.now_s)
-    assert stats.bitrate_bps < 24000
-    assert stats.ptime_ms >= 40
+    assert (stats.ptime_ms, stats.fec_percent) == (40, 10)
+    assert 12000 < stats.bitrate_bps <= 20480
     call.link_bps = 1_000_000
-    for _ in range(7):
+    for _ in range(3):
         call.run(voice)
     stats = call.talker.engine.stats(call.now_s)
-    assert (stats.bitrate_bps, stats.ptime_ms) == (32000, 20)
+    assert (stats.bitrate_bps, stats.ptime_ms, stats.fec_percent) == (32000, 20, 10)
+    for _ in range(3):
+        call.run(voice)
+    stats = call.talker.engine.stats(call.now_s)
+    assert (stats.bitrate_bps, stats.ptime_ms, stats.fec_percent) == (32000, 20, 0)
+    assert call.listener.engine.stats(call.now_s).packets_lost == lost
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.3])
