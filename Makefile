@@ -15,13 +15,14 @@ APT_TEST  := mosquitto pulseaudio libasound2-plugins espeak-ng systemd-container
 # Recordings of speech, peers to be compared with, and what the sound card and the floor in C are built with.
 APT_BENCH := pocketsphinx-testdata asterisk-core-sounds-en-g722 baresip libspeexdsp1 libasound2-dev libopus-dev libsrtp2-dev
 APT_HIL   := qemu-system-x86 mmdebstrap busybox-static cpio kmod e2fsprogs binutils gcc make
+APT_ARM64 := mmdebstrap qemu-user-static
 # Debian's npm would clash with one that came with another source's Node.js.
 APT_SDK   := chromium $(shell command -v npm >/dev/null 2>&1 || echo npm)
 
-.PHONY: help setup setup-test run test interop lint bench bench-audio hil install clean
+.PHONY: help setup setup-test run test interop lint bench bench-audio hil arm64 install clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(VENV)/.lab  ## system packages, virtual environment, dependencies (run and test do it themselves)
 
@@ -77,6 +78,10 @@ $(VENV)/.hil: $(VENV)/.lab
 
 hil: $(VENV)/.hil  ## sound cards, GPIO pins and systemd of a real kernel, in a virtual machine (ARGS='-k name' for some)
 	@PYTHON=$(CURDIR)/$(PY) sh tests/vm/hil.sh $(ARGS)
+
+arm64: $(VENV)/.test  ## what a 64-bit ARM device installs, and does it work there, emulated? As root (ARGS=bookworm for one Debian)
+	@sh systemd/packages.sh $(APT_ARM64)
+	@PYTHON=$(CURDIR)/$(PY) bash tests/arm64/check.sh $(ARGS)
 
 install:  ## on a device, as root: user, groups, unit, config, virtual environment
 	sh systemd/install.sh

@@ -4,8 +4,8 @@ This is the lab's only file that touches private names of aiortc and aioice:
 - `allow_loopback`: aioice never offers 127.0.0.1, and the lab may run where there is no other address;
 - `RsaCertificate`: FreeSWITCH's DTLS certificate is RSA, aiortc only makes ECDSA ones;
 - `send_whole_flights`: aiortc sends at most 1500 bytes of a DTLS flight, and a 4096 bit certificate makes it longer;
+- `cut_path`, `deafen`: aiortc has no way to fall silent without a good-bye;
 - `watch_rtp`, `take_payload_type`, `rewrite_rtp`: aiortc shows neither the RTP packets it receives nor those it sends.
-- `cut_path`, `deafen`: it has no way to fall silent without a good-bye.
 """
 # ruff: noqa: SLF001 - the private names are what this file is for
 
@@ -40,49 +40,46 @@ CIPHERS = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305"
 )
 
-_addresses_of_host = aioice.ice.get_host_addresses
+aioice_host_addresses = aioice.ice.get_host_addresses
 
 
-def _addresses_with_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-    found = [address for address in _addresses_of_host(use_ipv4, use_ipv6) if address != LOOPBACK]
+def host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    """As aioice's own, and 127.0.0.1 before them."""
+    found = [address for address in aioice_host_addresses(use_ipv4, use_ipv6) if address != LOOPBACK]
     return [LOOPBACK, *found] if use_ipv4 else found
 
 
 def allow_loopback() -> None:
     """Let every ICE agent of this process offer 127.0.0.1 too. For the lab's process only."""
-    aioice.ice.get_host_addresses = _addresses_with_loopback
+    aioice.ice.get_host_addresses = host_addresses
 
 
 class RsaCertificate(RTCCertificate):
     """A DTLS certificate like FreeSWITCH's: RSA, usable in both DTLS roles."""
 
     @classmethod
+    @functools.cache
     def of_bits(cls, bits: int) -> RsaCertificate:
         """A self-signed certificate of that key size; made once per size and process, since 4096 bit take seconds."""
-        return _rsa_certificate(bits)
+        key = rsa.generate_private_key(RSA_EXPONENT, bits)
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "callpoint lab")])
+        now = datetime.datetime.now(tz=datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=CERTIFICATE_DAYS))
+            .sign(key, hashes.SHA256())
+        )
+        return cls(key, certificate)  # type: ignore[arg-type]  # annotated for EC keys, used as any key
 
     def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
         context = super()._create_ssl_context(srtp_profiles)
         context.set_cipher_list(CIPHERS)
         return context
-
-
-@functools.cache
-def _rsa_certificate(bits: int) -> RsaCertificate:
-    key = rsa.generate_private_key(RSA_EXPONENT, bits)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "callpoint lab")])
-    now = datetime.datetime.now(tz=datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=CERTIFICATE_DAYS))
-        .sign(key, hashes.SHA256())
-    )
-    return RsaCertificate(key, certificate)  # type: ignore[arg-type]  # annotated for EC keys, used as any key
 
 
 def new_peer(rsa_bits: int | None = None) -> RTCPeerConnection:
@@ -98,34 +95,18 @@ def send_whole_flights(peer: RTCPeerConnection) -> None:
     """Let DTLS flights of any length leave at once, as whole records in datagrams that fit any network."""
     for transceiver in peer.getTransceivers():
         transport = transceiver.receiver.transport
-        transport._write_ssl = functools.partial(_write_flight, transport)  # type: ignore[method-assign]  # no hook
+        transport._write_ssl = functools.partial(write_flight, transport)  # type: ignore[method-assign]  # no hook
 
 
-async def _write_flight(transport: RTCDtlsTransport) -> None:
-    for datagram in datagrams_of(_drain(transport._ssl)):
+async def write_flight(transport: RTCDtlsTransport) -> None:
+    """Send all that DTLS has to say, if anything."""
+    flight = b""
+    with contextlib.suppress(SSL.Error):  # that there is no more
+        while transport._ssl is not None:
+            flight += transport._ssl.bio_read(MAX_FLIGHT_BYTES)
+    for datagram in datagrams_of(flight):
         with contextlib.suppress(ConnectionError):
             await transport.transport._send(datagram)
-
-
-def _drain(connection: SSL.Connection | None) -> bytes:
-    flight = b""
-    while connection is not None:
-        try:
-            flight += connection.bio_read(MAX_FLIGHT_BYTES)
-        except SSL.Error:
-            break
-    return flight
-
-
-async def cut_path(peer: RTCPeerConnection) -> None:
-    """Close the sockets of a peer and leave everything else of it as it is: nobody is told, nothing is heard again."""
-    await peer.getSenders()[0].transport.transport._connection.close()  # no public way to end ICE alone
-
-
-def deafen(peer: RTCPeerConnection) -> None:
-    """Let nothing arrive any more, not even STUN, so that consent is not answered; what is sent goes on."""
-    for protocol in peer.getSenders()[0].transport.transport._connection._protocols:
-        protocol.datagram_received = lambda *_: None  # type: ignore[method-assign]  # no hook for this
 
 
 def datagrams_of(flight: bytes) -> list[bytes]:
@@ -139,6 +120,17 @@ def datagrams_of(flight: bytes) -> list[bytes]:
         else:
             datagrams.append(record)
     return datagrams
+
+
+async def cut_path(peer: RTCPeerConnection) -> None:
+    """Close the sockets of a peer and leave everything else of it as it is: nobody is told, nothing is heard again."""
+    await peer.getSenders()[0].transport.transport._connection.close()  # no public way to end ICE alone
+
+
+def deafen(peer: RTCPeerConnection) -> None:
+    """Let nothing arrive any more, not even STUN, so that consent is not answered; what is sent goes on."""
+    for protocol in peer.getSenders()[0].transport.transport._connection._protocols:
+        protocol.datagram_received = lambda *_: None  # type: ignore[method-assign]  # no hook for this
 
 
 def watch_rtp(receiver: RTCRtpReceiver, accept: Callable[[RtpPacket], bool]) -> None:

@@ -11,7 +11,7 @@ from tests.bench.audio.table import RESULT, Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tests.bench.audio.quality import Outcome
+    from tests.bench.audio.judges import Outcome
 
 COLOURS = {"ours": "#0b6e4f", "stock_aiortc": "#c8553d", "chromium": "#3b6ea5"}
 NAMES = {"ours": "Callpoint", "stock_aiortc": "stock aiortc", "chromium": "Chromium (NetEQ)"}

@@ -10,28 +10,25 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tests.bench.audio import plots, receiver_chromium, speech
-from tests.bench.audio.heard import Heard
 from tests.bench.audio.impairments import Impairment
+from tests.bench.audio.judges import Call, Condition, Judges, Outcome, Session
 from tests.bench.audio.link import LinkProcess, through
 from tests.bench.audio.priority import Watch, lift_this_thread, lower_this_thread
 from tests.bench.audio.receiver_chromium import chromium
 from tests.bench.audio.receivers import BENCH_TREE, ProcessReceiver, Receiver
-from tests.bench.audio.scores import Score, score
-from tests.bench.audio.sender import Broadcast, Coded, Connection, code, send
+from tests.bench.audio.sender import Broadcast, Connection, code, send
 from tests.bench.audio.table import DIFFERENCE, Row, text, write_part
 
 LATE_S = 0.01  # a machine that stands still for longer is not the network that the row is about: the call is made again
@@ -40,15 +37,6 @@ TIES = {"MOS-LQO": 0.02, "0..1": 0.002}  # nobody hears less
 ROUNDING = 1e-9
 AFTER_S = 1.0  # after the last packet: what is still in a buffer is played
 PEERS = ("ours", "stock_aiortc", "chromium")
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One row: a network, and how wrong the sender's clock is."""
-
-    name: str
-    impairment: Impairment
-    drift_ppm: float = 0.0
 
 
 CONDITIONS = (
@@ -63,37 +51,6 @@ CONDITIONS = (
     Condition("sender +200 ppm", Impairment(), 200.0),
     Condition("sender -200 ppm", Impairment(), -200.0),
 )
-
-
-@dataclass(frozen=True)
-class Session:
-    """One call to each receiver: a row with one seed."""
-
-    condition: Condition
-    seed: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a session. `link` is the emulator's account, one for each receiver; `late_s` how long the machine
-    stood still at worst."""
-
-    session: Session
-    scores: dict[str, Score]
-    statistics: dict[str, dict[str, Any]]
-    link: list[dict[str, Any]]
-    late_s: float
-
-
-@dataclass(frozen=True)
-class _Raw:
-    session: Session
-    stream: speech.Stream
-    coded: Coded
-    sent_s: list[float]
-    heard: dict[str, Heard]
-    link: list[dict[str, Any]]
-    late_s: float  # of sender, link or a receiver's thread, whichever was worst
 
 
 @contextlib.asynccontextmanager
@@ -127,7 +84,7 @@ async def _connect(receiver: Receiver, links: LinkProcess, impairment: Impairmen
     return connection, link
 
 
-async def _round(sessions: list[Session], sets: list[dict[str, Receiver]], links: LinkProcess) -> list[_Raw]:
+async def _round(sessions: list[Session], sets: list[dict[str, Receiver]], links: LinkProcess) -> list[Call]:
     """These sessions at the same time."""
     broadcasts, opened = [], []
     streams = [speech.stream(session.seed) for session in sessions]
@@ -149,47 +106,37 @@ async def _round(sessions: list[Session], sets: list[dict[str, Receiver]], links
         for connection in broadcast.connections:
             await connection.close()
         late_s = max([watch.late_s, broadcast.late_s, *(account["late_ms"][2] / 1000 for account in accounts)])
-        results.append(_Raw(session, stream, broadcast.coded, broadcast.sent_s, heard, accounts, late_s))
+        results.append(Call(session, stream, broadcast.coded, broadcast.sent_s, heard, accounts, late_s))
     return results
 
 
-async def record(sessions: list[Session], parallel: int, tree: Path) -> list[_Raw]:
-    """Make all the calls, so many at a time; again where this machine stood still meanwhile."""
-    best: dict[Session, _Raw] = {}
+async def record(sessions: list[Session], parallel: int, tree: Path, judge: Callable[[Call], None]) -> None:
+    """Make all the calls, so many at a time; again where this machine stood still meanwhile. `judge` gets the best call
+    of each session, as soon as it is known."""
+    best: dict[Session, Call] = {}
     async with LinkProcess() as links, receiver_sets(parallel, tree) as sets:
         lift_this_thread()  # it holds the interpreter's lock that the sender's thread needs
         for _ in range(TRIES):
             left = [one for one in sessions if one not in best or best[one].late_s > LATE_S]
             for at in range(0, len(left), parallel):
                 for raw in await _round(left[at : at + parallel], sets, links):
+                    if raw.late_s <= LATE_S:
+                        judge(raw)
                     if raw.session not in best or raw.late_s < best[raw.session].late_s:
                         best[raw.session] = raw
                 print(f"{min(at + parallel, len(left))} of {len(left)} calls made", file=sys.stderr)
         lower_this_thread()
-    return [best[session] for session in sessions]
-
-
-def _judge(raw: _Raw) -> Outcome:
-    scores = {}
-    for peer, heard in raw.heard.items():
-        try:
-            scores[peer] = score(raw.stream, raw.coded.decoded, raw.sent_s, heard)
-        except ValueError as error:
-            print(f"{raw.session.condition.name}, seed {raw.session.seed}, {peer}: {error}", file=sys.stderr)
-    return Outcome(
-        raw.session, scores, {peer: heard.statistics for peer, heard in raw.heard.items()}, raw.link, raw.late_s
-    )
-
-
-def judge(raws: list[_Raw]) -> list[Outcome]:
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(_judge, raws))
+    for raw in best.values():
+        if raw.late_s > LATE_S:
+            judge(raw)
 
 
 def run(seeds: int, parallel: int, tree: Path, conditions: tuple[Condition, ...] = CONDITIONS) -> list[Outcome]:
     # Row by row within a seed: the same streams are heard under all conditions.
     sessions = [Session(condition, seed) for condition in conditions for seed in range(1, seeds + 1)]
-    return judge(asyncio.run(record(sessions, parallel, tree)))
+    with Judges() as judges:
+        asyncio.run(record(sessions, parallel, tree, judges.file))
+        return [judges.outcome(session) for session in sessions]
 
 
 def _neteq_ms(outcome: Outcome) -> float | None:
@@ -294,7 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one seed")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--parallel", type=int, default=3, help="calls at a time, to each receiver")
+    parser.add_argument("--parallel", type=int, default=5, help="calls at a time, to each receiver")
     parser.add_argument("--tree", type=Path, default=BENCH_TREE, help="whose `agent` our receiver runs")
     parser.add_argument("--only", default="", help="rows whose name has this in it")
     arguments = parser.parse_args()
