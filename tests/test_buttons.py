@@ -1,4 +1,4 @@
-"""Every action of a button on the virtual board's pins, up to what the far end gets of it."""
+"""The actions of buttons on the virtual board's pins, up to what the far end gets of it; more in tests/contract."""
 
 from __future__ import annotations
 
@@ -27,13 +27,8 @@ BUTTONS: dict[str, Any] = {
     "first": {"gpio": 23, "press": "toggle"},
     "cancel": {"gpio": 24, "press": "cancel"},
     "open": {"gpio": 25, "press": {"dtmf": "9#"}, "hold": {"event": "help"}, "hold_s": 0.4},
-    "multi": {
-        "gpio": 16, "press": {"event": "short"}, "press_on": "release", "hold": {"event": "long"}, "hold_s": 0.6,
-        "double": {"event": "double"}, "double_s": 0.5,
-    },
     "jams": {"gpio": 20, "press": {"event": "press"}, "hold_s": 0.2, "stuck_s": 1.0},
 }  # fmt: skip
-DOOR = {"door": {"gpio": 5, "kind": "door_contact"}}
 
 
 @pytest.fixture
@@ -44,9 +39,8 @@ async def gateway() -> AsyncIterator[LabGateway]:
 
 @pytest.fixture
 async def door(gateway: LabGateway, tmp_path: Path) -> AsyncIterator[Device]:
-    async with device(config_of(gateway.url, tmp_path, buttons=BUTTONS, inputs=DOOR), tmp_path) as running:
+    async with device(config_of(gateway.url, tmp_path, buttons=BUTTONS), tmp_path) as running:
         await running.line_ready()
-        await running.until(lambda: "door" in running.states[-1]["inputs"])
         yield running
 
 
@@ -108,25 +102,6 @@ async def test_cancel_ends_only_a_call_from_here_that_is_not_answered(door: Devi
     assert state_of(door) == "active"
 
 
-async def test_a_door_that_opens_cancels_the_call_and_one_that_closes_does_not(door: Device) -> None:
-    board = board_of(door)
-    assert door.states[-1]["inputs"] == {"door": True}  # nothing is wired to it: open, and not opened just now
-    board.switch("door", active=False)
-    await door.event("input", input="door", kind="door_contact", active=False)
-    await tap(door, "bell")
-    await door.call_state("ringing")
-    board.switch("door", active=True)
-    await door.event("input", input="door", kind="door_contact", active=True)
-    ended = await door.ended()
-    assert (ended["reason"], ended["detail"]) == ("cancelled", "cancelled by door")
-    await door.command("call", target="reception")
-    await door.call_state("active")
-    for active in (False, True):
-        board.switch("door", active=active)
-        await door.event("input", 2, input="door", kind="door_contact", active=active)
-    assert state_of(door) == "active"
-
-
 async def test_digits_leave_in_an_answered_call_and_events_are_told_at_any_time(
     door: Device, gateway: LabGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -143,23 +118,6 @@ async def test_digits_leave_in_an_answered_call_and_events_are_told_at_any_time(
     await tap(door, "open", 0.6)
     await custom(door, "help")
     assert ("custom", {"name": "help", "source": "open"}) in door.events
-
-
-async def test_short_long_and_double_presses_of_one_button_are_three_things(door: Device) -> None:
-    board = board_of(door)
-    await tap(door, "multi")
-    await custom(door, "short")
-    await tap(door, "multi", 0.9)
-    await custom(door, "long")
-    await door.event("button", 2, button="multi", action="released")
-    for _ in range(2):
-        board.push("multi")
-        await asyncio.sleep(0.06)
-        board.let_go("multi")
-        await asyncio.sleep(0.06)
-    await custom(door, "double")
-    await door.event("button", 3, button="multi", action="released")
-    assert names(door) == ["short", "long", "double"]
 
 
 async def test_a_stuck_button_is_in_the_state_until_it_lets_go(door: Device, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from agent.doctor import access, network, system
 from agent.doctor.finding import Finding
 from agent.doctor.network import Server
-from agent.doctor.pins import check_pins, pins_of
+from agent.doctor.pins import check_pins, check_relays, pins_of
 from agent.doctor.sound import Controls, check_sound
 from agent.doctor.wireless import power_save
 from agent.settings.audio import AUTO_PROFILE
@@ -64,6 +64,7 @@ def examine(
     yield from check_sound(picture, config.audio.profile if config else AUTO_PROFILE, probes.controls, folders)
     if config is not None:
         yield from _pins(picture, config, probes)
+        yield from check_relays(picture, config)
     yield from access.check_service_user(root)
     yield from access.check_devices(root, user, os.geteuid(), groups)
     yield from access.check_files(root, config_file)

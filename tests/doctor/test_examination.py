@@ -18,7 +18,7 @@ from agent.doctor.network import Server, check_server, connect
 from agent.settings.load import parse_config
 from agent.settings.model import Config
 from hardware.mixer import Control, MixerError
-from tests.boards import HDMI, JABRA, PI4, VOICEHAT, board
+from tests.boards import HDMI, JABRA, PI4, VOICEHAT, board, write
 
 CONFIG = """
 [device]
@@ -115,6 +115,48 @@ def test_pins_that_something_else_has_are_problems(tmp_path: Path) -> None:
     overlay, busy = found(root, settings, probes(used={27: "w1"}))["pins"]
     assert overlay.text == "GPIO 18 is buttons.bell in the config and belongs to dtoverlay=googlevoicehat-soundcard"
     assert busy.text == "GPIO 27 (lamps.status) is held by w1"
+
+
+@pytest.mark.parametrize(
+    ("holder", "level"),
+    [
+        ("callpoint (pid 812)", Level.OK),
+        ("agent.cli (pid 812)", Level.OK),
+        ("lg", Level.OK),  # whose it is cannot be seen
+        ("blink.py (pid 812)", Level.PROBLEM),
+        ("lgd", Level.PROBLEM),
+        ("callpoint-led.py (pid 812)", Level.PROBLEM),
+    ],
+)
+def test_a_pin_is_the_daemons_own_or_its_holder_is_named(tmp_path: Path, holder: str, level: Level) -> None:
+    (pins,) = found(board(tmp_path, PI4), config(), probes(used={17: holder}))["pins"]
+    assert pins.level is level
+    assert (f"GPIO 17 (buttons.bell) is held by {holder}" == pins.text) is (level is Level.PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "config_txt", "levels"),
+    [
+        ("6.12.34+rpt-rpi-v8", "", [Level.NOTE]),
+        ("6.6.31-v8-16k+", "dtparam=audio=on\n", [Level.NOTE]),
+        ("6.12.34+rpt-rpi-2712", "dtparam=strict_gpiod=off\n", [Level.NOTE]),
+        ("6.12.34+rpt-rpi-v8", "[pi5]\ndtparam=strict_gpiod\n", [Level.NOTE]),
+        ("6.12.34+rpt-rpi-v8", "dtparam=audio=on,strict_gpiod\n", [Level.OK]),
+        ("6.12.34+rpt-rpi-v8", "dtparam=strict_gpiod=on\n", [Level.OK]),
+        ("6.1.21-v8+", "", []),  # before they did so
+        ("6.12.43-arm64", "", []),  # Debian's kernel gives the pin back
+    ],
+)
+def test_a_relay_on_a_kernel_that_keeps_its_level_needs_strict_gpiod(
+    tmp_path: Path, kernel: str, config_txt: str, levels: list[Level]
+) -> None:
+    root = board(tmp_path, PI4, JABRA, config_txt=config_txt)
+    write(root, "proc/sys/kernel/osrelease", f"{kernel}\n")
+    settings = config(f"{CONFIG}\n[relays.door]\ngpio = 23\n")
+    findings = found(root, settings, probes()).get("relays", [])
+    assert [each.level for each in findings] == levels
+    assert all("strict_gpiod" in each.cure for each in findings if each.level is Level.NOTE)
+    assert "relays" not in found(root, config(), probes())
 
 
 def certificate(code: int) -> ssl.SSLCertVerificationError:

@@ -6,8 +6,6 @@ import asyncio
 import os
 import queue
 import sys
-import threading
-import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,71 +48,11 @@ def pin(board: VirtualBoard, gpio: int) -> MockPin:
     return board._factory.pin(gpio)
 
 
-def test_a_tap_arrives_as_press_and_release(board: VirtualBoard, events: Events) -> None:
-    board.press("bell", 0.05)
-    assert take(events, 2) == [("bell", ButtonEvent.PRESSED), ("bell", ButtonEvent.RELEASED)]
-    assert not board.is_pressed("bell")
-
-
-def test_a_press_that_is_kept_arrives_as_held(board: VirtualBoard, events: Events) -> None:
-    board.push("bell")
-    assert take(events, 2) == [("bell", ButtonEvent.PRESSED), ("bell", ButtonEvent.HELD)]
-    assert board.is_pressed("bell")
-    board.let_go("bell")
-    assert take(events, 1) == [("bell", ButtonEvent.RELEASED)]
-
-
-def test_a_button_that_pulls_up_is_pressed_when_high(board: VirtualBoard, events: Events) -> None:
-    assert pin(board, 27).pull == "down"
-    pin(board, 27).drive_high()
-    assert take(events, 1) == [("stop", ButtonEvent.PRESSED)]
-
-
-def test_spikes_on_the_wire_are_no_press(board: VirtualBoard, events: Events) -> None:
-    for _ in range(20):
-        pin(board, 17).drive_low()
-        pin(board, 17).drive_high()
-    board.press("stop", 0.05)  # comes after all that the spikes could have caused
-    assert take(events, 1) == [("stop", ButtonEvent.PRESSED)]
-
-
 def test_an_edge_that_the_driver_loses_is_found_by_sampling(board: VirtualBoard, events: Events) -> None:
     bell = pin(board, 17)
     bell.edges = "none"
     bell.drive_low()
     assert take(events, 1) == [("bell", ButtonEvent.PRESSED)]
-
-
-def test_presses_during_a_busy_handler_are_all_delivered_in_order(events: Events) -> None:
-    busy, go_on = threading.Event(), threading.Event()
-
-    def handler(name: str, event: ButtonEvent) -> None:
-        busy.set()
-        go_on.wait(GUARD_S)
-        events.put((name, event))
-
-    board = VirtualBoard(BUTTONS, {}, handler)
-    try:
-        board.push("stop")
-        assert busy.wait(GUARD_S)
-        # While nobody listens: two whole presses, with the times that a driver would stamp on them.
-        for at_s in (0.1, 0.3):
-            for level, offset_s in ((0, 0.0), (1, 0.1)):
-                board._buttons["bell"]._changed(time.monotonic() - 1.0 + at_s + offset_s, level)
-        go_on.set()
-        seen = take(events, 5)
-    finally:
-        go_on.set()
-        board.close()
-    assert (
-        seen
-        == [("stop", ButtonEvent.PRESSED)]
-        + [
-            ("bell", ButtonEvent.PRESSED),
-            ("bell", ButtonEvent.RELEASED),
-        ]
-        * 2
-    )
 
 
 async def test_presses_reach_an_asyncio_loop() -> None:
@@ -148,27 +86,6 @@ def test_a_closed_loop_does_not_end_the_board(events: Events, caplog: pytest.Log
     finally:
         board.close()
     assert "Event loop is closed" in caplog.text
-
-
-def test_lamps_drive_their_pins_with_their_polarity(board: VirtualBoard) -> None:
-    assert (pin(board, 22).state, pin(board, 23).state) == (False, True)
-    board.set_lamp("ready", LampPattern.ON)
-    board.set_lamp("call", LampPattern.ON)
-    assert (pin(board, 22).state, pin(board, 23).state) == (True, False)
-    assert board.lamp_lit("call")
-    board.set_lamp("call", LampPattern.OFF)
-    assert pin(board, 23).state is True
-    assert board.lamp_pattern("call") is LampPattern.OFF
-
-
-def test_a_blinking_lamp_blinks_and_stops(board: VirtualBoard) -> None:
-    changes: queue.Queue[tuple[str, bool]] = queue.Queue()
-    board.on_lamp = lambda *change: changes.put(change)
-    board.set_lamp("ready", LampPattern.FAST_BLINK)
-    seen = [changes.get(timeout=GUARD_S)[1] for _ in range(4)]
-    assert seen == [True, False, True, False]
-    board.set_lamp("ready", LampPattern.ON)
-    assert changes.get(timeout=GUARD_S) == ("ready", True)
 
 
 def test_closing_darkens_lamps_and_releases_pins(board: VirtualBoard, events: Events) -> None:

@@ -19,7 +19,7 @@ from hardware.gpio_board import with_level_at_once
 from hardware.lamps import PWM_HZ, LampPattern, LampSpec
 from hardware.outputs import Outputs, OutputSpecs
 from hardware.relays import LockedOutError, RelaySpec
-from hardware.sounders import Cadence, SounderSpec
+from hardware.sounders import SounderSpec
 from hardware.taken_pins import BoardError
 from hardware.virtual_board import VirtualBoard
 
@@ -68,12 +68,6 @@ def test_a_pulse_opens_once_for_its_time_and_tells_both_ends(board: VirtualBoard
     assert not board.relay_on("door")
     with pytest.raises(LockedOutError):
         board.pulse("door")
-
-
-def test_no_command_makes_a_pulse_longer_than_the_maximum(board: VirtualBoard, changes: Changes) -> None:
-    assert board.pulse("door", 1000.0) == 0.4
-    assert changes.get(timeout=GUARD_S) == ("door", True)
-    assert changes.get(timeout=GUARD_S) == ("door", False)
 
 
 def test_relays_do_not_move_at_the_start_nor_at_the_end(board: VirtualBoard, changes: Changes) -> None:
@@ -160,14 +154,6 @@ def test_a_dimmed_lamp_and_an_rgb_lamp_work_on_the_board(board: VirtualBoard) ->
     board.close()
     assert pin(board, 12).frequency is None
     assert [pin(board, gpio).states[-1].state for gpio in (5, 6, 13)] == [True, True, True]
-
-
-def test_a_sounder_rings_until_it_is_told_to_stop(board: VirtualBoard) -> None:
-    board.sound("buzzer", Cadence.RING)
-    assert board.sounder_on("buzzer")
-    board.sound("buzzer", None)
-    assert not board.sounder_on("buzzer")
-    assert [state.state for state in pin(board, 26).states][-2:] == [True, False]
 
 
 @pytest.mark.parametrize(

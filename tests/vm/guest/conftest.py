@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm.guest.simulated_header import SimulatedHeader
+from tests.vm.guest.simulated_header import CPUINFO, SimulatedHeader
 
 collect_ignore_glob = [] if os.environ.get("CALLPOINT_HIL") else ["test_*.py"]
 
@@ -20,9 +20,8 @@ PI_4_REVISION = "c03111"
 def header() -> Iterator[SimulatedHeader]:
     """The 40 pin header of a Raspberry Pi 4, as the kernel and gpiozero see it."""
     # gpiozero reads the board's revision there; the rest stays this machine's.
-    cpuinfo = Path("/run/cpuinfo-of-a-pi")
-    cpuinfo.write_text(f"{Path('/proc/cpuinfo').read_text()}\nRevision\t: {PI_4_REVISION}\nModel\t: Raspberry Pi 4\n")
-    subprocess.run(["mount", "--bind", cpuinfo, "/proc/cpuinfo"], check=True)
+    CPUINFO.write_text(f"{Path('/proc/cpuinfo').read_text()}\nRevision\t: {PI_4_REVISION}\nModel\t: Raspberry Pi 4\n")
+    subprocess.run(["mount", "--bind", CPUINFO, "/proc/cpuinfo"], check=True)
     made = SimulatedHeader()
     yield made
     made.close()

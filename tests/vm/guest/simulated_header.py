@@ -8,6 +8,7 @@ CONFIG = Path("/sys/kernel/config/gpio-sim")
 LABEL = "pinctrl-bcm2711"
 LINES = 54
 HEADER_LINES = 28
+CPUINFO = Path("/run/cpuinfo-of-a-pi")  # what /proc/cpuinfo is while the header is there
 
 
 class SimulatedHeader:
@@ -23,8 +24,8 @@ class SimulatedHeader:
             (bank / f"line{line}").mkdir()
             (bank / f"line{line}/name").write_text(f"GPIO{line}")
         (self._device / "live").write_text("1")
-        name, chip = ((each).read_text().strip() for each in (self._device / "dev_name", bank / "chip_name"))
-        self._lines = Path("/sys/devices/platform") / name / chip
+        name, self.chip = ((each).read_text().strip() for each in (self._device / "dev_name", bank / "chip_name"))
+        self._lines = Path("/sys/devices/platform") / name / self.chip
 
     def drive(self, line: int, *, high: bool) -> None:
         (self._lines / f"sim_gpio{line}/pull").write_text("pull-up" if high else "pull-down")
