@@ -118,7 +118,7 @@ def test_the_media_process_loads_neither_asyncio_nor_aiortc_nor_av() -> None:
 
 
 def test_help_and_status_do_not_wait_for_the_daemons_libraries() -> None:
-    assert not modules_loaded_by("agent.cli.main") & {"aiortc", "av", "numpy", "pydantic", "websockets"}
+    assert not modules_loaded_by("agent.cli.group") & {"aiortc", "av", "numpy", "pydantic", "websockets"}
     assert not modules_loaded_by("agent.cli.status") & {"aiortc", "av", "numpy"}
 
 

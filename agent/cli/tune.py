@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli import EXIT_INTERRUPTED
+from agent.cli.config_file import DEFAULT_CONFIG
 from agent.cli.control import ask, find_socket, socket_option
 from agent.service.control_socket import ControlError
 
 if TYPE_CHECKING:
+    from agent.settings.model import Config
     from agent.tune.figures import Figures
     from agent.tune.session import Say
+    from hardware.inputs import InputSpec
     from hardware.profile import Profile
 
 PROFILES = Path("/etc/callpoint/profiles.d")
@@ -36,6 +40,14 @@ BAR = 30  # characters
 @click.option("--load/--no-load", default=True, help="Whether sizes are tried under load of the processor.")
 @click.option("--echo/--no-echo", default=True, help="Whether echo cancellers are compared.")
 @click.option("--dry-run", is_flag=True, help="Measure, and write no profile.")
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    help="The device's config, for its privacy switch.",
+)
 @socket_option
 def tune(
     *,
@@ -50,23 +62,27 @@ def tune(
     load: bool,
     echo: bool,
     dry_run: bool,
+    config_path: Path,
     socket_path: Path | None,
 ) -> None:
     """Measure this device's sound card and room, and write a profile of the figures.
 
     It takes two to three minutes and makes noise: soft to shrill sweeps, and something like speech. Ctrl-C ends it at
-    any time; nothing is changed then. Then set `profile = "tuned"` in `[audio]`.
+    any time; nothing is changed then. While the privacy switch is on it refuses.
+
+    Then set `profile = "tuned"` in `[audio]`.
     """
     from agent.tune.charts import drawing  # noqa: PLC0415 - numpy: help shall not wait for it
     from agent.tune.choose import choose  # noqa: PLC0415
     from agent.tune.profile_file import profile_text, summary, write_whole  # noqa: PLC0415
 
-    _refuse_beside_a_call(socket_path)
+    beside_daemon = _refuse_beside_a_call(socket_path)
+    config = None if beside_daemon else _config(config_path)
     base = _base(base_name, capture, playback)
     path = output or PROFILES / f"{name}.toml"
     for file in [svg] if dry_run else [path, svg]:
         _check_writable(file)
-    figures = _measured(base, seconds, load=load, echo=echo)
+    figures = _measured(base, config, seconds, load=load, echo=echo)
     when = datetime.now().astimezone()
     choices = choose(figures, base)
     if as_json:
@@ -87,16 +103,20 @@ def tune(
         raise click.ClickException(f"{error.filename}: cannot be written: {error.strerror}") from None
 
 
-def _measured(base: Profile, seconds: float, *, load: bool, echo: bool) -> Figures:
+def _measured(base: Profile, config: Config | None, seconds: float, *, load: bool, echo: bool) -> Figures:
     from agent.tune.duplex import Devices  # noqa: PLC0415
+    from agent.tune.privacy import PrivateError, kept_private  # noqa: PLC0415
     from agent.tune.session import STAGES, Plan, measure  # noqa: PLC0415
     from hardware.pcm import PcmError  # noqa: PLC0415
 
     plan = Plan(drift_s=seconds, sizes=load, stages=STAGES if echo else ())
     try:
-        return measure(Devices(base.capture, base.playback), base, plan, _progress())
+        with contextlib.nullcontext() if config is None else kept_private(config.board.kind, _switches(config)):
+            return measure(Devices(base.capture, base.playback), base, plan, _progress())
     except PcmError as error:
         raise click.ClickException(str(error.strerror or error)) from None
+    except PrivateError as error:
+        raise click.ClickException(f"{error}. Nothing was written") from None
     except KeyboardInterrupt:
         click.echo("\ninterrupted: the devices are closed, nothing was written", err=True)
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
@@ -118,17 +138,48 @@ def _base(name: str, capture: str | None, playback: str | None) -> Profile:
     return base
 
 
-def _refuse_beside_a_call(socket_path: Path | None) -> None:
-    """The daemon holds its card only in a call or a self-test; a call that begins later finds it busy."""
+def _config(path: Path) -> Config | None:
+    """The config, for the switch that keeps the microphone closed; None where there is none yet."""
+    from agent.settings.load import load_config  # noqa: PLC0415
+    from agent.settings.problems import ConfigErrors  # noqa: PLC0415
+
+    try:
+        # Its profile is not looked up: it may be the very one that this is to write.
+        return load_config(path, resolve_secrets=False) if path.exists() else None
+    except (ConfigErrors, PermissionError) as errors:
+        text = errors.problems[0] if isinstance(errors, ConfigErrors) else f"{path}: not permitted to look"
+        raise click.ClickException(
+            f"{text}. So it is not known whether a privacy switch keeps the microphone closed: mend it (sudo callpoint "
+            f"check {path}), use sudo, or name another with --config"
+        ) from None
+
+
+def _switches(config: Config) -> dict[str, InputSpec]:
+    """The privacy switches."""
+    from agent.header import input_specs  # noqa: PLC0415
+
+    private = {name for name, each in config.inputs.items() if each.kind == "privacy"}
+    return {name: spec for name, spec in input_specs(config).items() if name in private}
+
+
+def _refuse_beside_a_call(socket_path: Path | None) -> bool:
+    """Whether a daemon runs. It holds its card only in a call or a self-test; a call that begins later finds it busy.
+
+    A privacy switch that is on is known to it.
+    """
     try:
         path = socket_path or find_socket()
     except ControlError:
-        return
+        return False
     try:
         state: dict[str, Any] = ask(path, "status")["state"]
     except click.ClickException as error:  # left by a dead one, perhaps; a card that is in use says so itself
         click.echo(f"note: {error.message}", err=True)
-        return
+        return False
+    if state["privacy"]:
+        raise click.ClickException(
+            "the privacy switch is on, so the microphone stays closed: switch it off, and begin again"
+        )
     if state["state"] != "idle" or state["microphone_open"]:
         raise click.ClickException(
             f"the daemon has the sound card open ({state['state']}): end its call with `callpoint hangup`, or stop it "
@@ -139,6 +190,7 @@ def _refuse_beside_a_call(socket_path: Path | None) -> None:
         "(systemctl stop callpoint keeps it away)",
         err=True,
     )
+    return True
 
 
 def _check_writable(path: Path | None) -> None:

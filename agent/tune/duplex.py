@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.tune.chirp import Samples
+from agent.tune.load import real_time
 from hardware.devices import open_capture, open_playback
 from hardware.pcm import Capture, Granted, PcmSettings, Playback
 
@@ -138,6 +139,7 @@ def run_script(
         stack.callback(playback.close)
         stack.enter_context(beside())  # once they are open: a sound server under load may take very long for that
         stack.enter_context(_no_collection())
+        stack.enter_context(real_time())  # not for the arithmetic after it: that would keep others off the processor
         return _run((capture, playback), settings, script, progress, listener or Listener())
 
 

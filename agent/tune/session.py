@@ -64,13 +64,13 @@ def measure(devices: Devices, base: Profile, plan: Plan, say: Say) -> Figures:
     )
     with real_time() as refusal:
         figures.real_time = refusal
-        _noise(devices, settings, plan, say, figures)
-        _loudness(devices, settings, say, figures)
-        _delay_and_drift(devices, settings, plan, say, figures)
-        if plan.sizes:
-            _sizes(devices, settings, plan, say, figures)
-        if figures.heard:
-            _echo(devices, base, plan, say, figures)
+    _noise(devices, settings, plan, say, figures)
+    _loudness(devices, settings, say, figures)
+    _delay_and_drift(devices, settings, plan, say, figures)
+    if plan.sizes:
+        _sizes(devices, settings, plan, say, figures)
+    if figures.heard:
+        _echo(devices, base, plan, say, figures)
     return figures
 
 

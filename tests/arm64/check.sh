@@ -15,6 +15,7 @@ CACHE=${ARM64_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/callpoint-arm64}
 RESULT=$ROOT/build/arm64
 BINFMT=/proc/sys/fs/binfmt_misc
 ENTRY=callpoint-arm64
+NO_BINFMT="this kernel runs no programs of other processors (binfmt_misc); take another machine"
 # What an arm64 program's first 20 bytes look like: ELF, 64 bit, little-endian, executable or library, machine 183.
 MAGIC='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
 MASK='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
@@ -27,7 +28,9 @@ for tool in mmdebstrap unshare flock; do
   command -v $tool >/dev/null || fail "$tool is missing: see APT_ARM64 in the Makefile"
 done
 
-in_binfmt() { unshare --mount sh -c "{ test -e $BINFMT/register || mount -t binfmt_misc none $BINFMT; } && $1"; }
+# All of it in a mount namespace of its own, and binfmt_misc mounted in it to the end: where nobody else has it mounted,
+# its entries go with its last mount.
+[ -n "${ARM64_APART:-}" ] || exec env ARM64_APART=1 unshare --mount --propagation private bash "$0" "$@"
 
 # The kernel is told to run arm64 programs with qemu, until this script ends. "F" opens qemu now, so that it need not be
 # in the chroot.
@@ -35,9 +38,9 @@ ours=no
 emulate() {
   [ "$(uname -m)" != aarch64 ] || return 0
   qemu=$(command -v qemu-aarch64-static || command -v qemu-aarch64) || fail "qemu-user-static is missing: see APT_ARM64 in the Makefile"
-  ! in_binfmt "test -e $BINFMT/qemu-aarch64" 2>/dev/null || return 0
-  in_binfmt "printf '%s' ':$ENTRY:M::$MAGIC:$MASK:$qemu:F' > $BINFMT/register" ||
-    fail "this kernel runs no programs of other processors (binfmt_misc); take another machine"
+  [ -e $BINFMT/register ] || mount -t binfmt_misc none $BINFMT || fail "$NO_BINFMT"
+  [ ! -e $BINFMT/qemu-aarch64 ] || return 0
+  printf '%s' ":$ENTRY:M::$MAGIC:$MASK:$qemu:F" > $BINFMT/register || fail "$NO_BINFMT"
   ours=yes
 }
 
@@ -45,7 +48,7 @@ child=
 clean_up() {
   [ -z "$child" ] || kill -KILL "$child" 2>/dev/null || true
   [ -z "$child" ] || wait "$child" 2>/dev/null || true
-  [ $ours = no ] || in_binfmt "echo -1 > $BINFMT/$ENTRY" || true
+  [ $ours = no ] || echo -1 > $BINFMT/$ENTRY || true
   [ -z "${work:-}" ] || rm -rf "$work"
 }
 
@@ -53,8 +56,10 @@ clean_up() {
 apart() {
   unshare --mount --propagation private --pid --fork --kill-child=KILL "$@" </dev/null &
   child=$!
-  wait "$child"
+  code=0
+  wait "$child" || code=$?
   child=
+  return $code
 }
 
 hash_of() { { echo "$1"; cat "$HERE/make_chroot.sh"; grep '^packages=' "$ROOT/systemd/install.sh"; } | sha256sum | cut -c1-16; }

@@ -17,8 +17,8 @@ from agent.cli.call import call
 from agent.cli.check import check
 from agent.cli.config_file import EXIT_CONFIG
 from agent.cli.control import find_socket
+from agent.cli.group import COMMANDS, callpoint
 from agent.cli.hangup import hangup
-from agent.cli.main import COMMANDS, callpoint
 from agent.cli.run import run
 from agent.cli.status import describe, status
 from agent.lab.gateway import LabGateway
@@ -66,7 +66,7 @@ def test_ctrl_c_while_the_command_is_being_loaded_is_no_traceback(monkeypatch: p
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules, "agent.cli.main", SimpleNamespace(callpoint=interrupted))
+    monkeypatch.setitem(sys.modules, "agent.cli.group", SimpleNamespace(callpoint=interrupted))
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == EXIT_INTERRUPTED

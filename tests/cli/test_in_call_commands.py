@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from agent.cli.main import callpoint
+from agent.cli.group import callpoint
 from agent.cli.status import describe
 from agent.gateway.connection import RELOGIN_TIMEOUT_S
 from agent.gateway.line_calls import INFO_TIMEOUT_S, MODIFY_TIMEOUT_S

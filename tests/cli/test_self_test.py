@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from agent.cli import self_test as command
 from agent.cli import status
-from agent.cli.main import callpoint
+from agent.cli.group import callpoint
 
 WELL = {"result": "ok", "part": None, "detail": None, "noise_dbfs": -61.0, "tones": 5, "contrast_db": 31.0}
 

@@ -15,8 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli import tune as command
-from agent.cli.main import callpoint
+from agent.cli.group import callpoint
+from agent.settings.toml_text import toml_text
+from agent.tune.privacy import PrivateError
 from hardware.profile import load_profile
+from tests.device import config_of
 from tests.pulse import PulseHost, missing
 
 PATIENCE_S = 120
@@ -82,13 +85,61 @@ def invoke(*arguments: str) -> Any:
 
 
 def test_it_refuses_while_the_daemon_has_the_sound_card_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    state = {"state": "active", "microphone_open": True}
+    state = {"state": "active", "microphone_open": True, "privacy": False}
     monkeypatch.setattr(command, "ask", lambda *_: {"state": state})
     result = invoke(*LOOP, "--socket", str(tmp_path / "x.sock"), "--output", str(tmp_path / "a.toml"))
     assert result.exit_code == 1
     assert "callpoint hangup" in result.output
     assert "systemctl stop callpoint" in result.output
     assert not (tmp_path / "a.toml").exists()
+
+
+def test_it_refuses_while_the_daemon_says_that_the_privacy_switch_is_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = {"state": "idle", "microphone_open": False, "privacy": True}
+    monkeypatch.setattr(command, "ask", lambda *_: {"state": state})
+    result = invoke(*LOOP, "--socket", str(tmp_path / "x.sock"), "--output", str(tmp_path / "a.toml"))
+    assert result.exit_code == 1
+    assert "the privacy switch is on" in result.output
+    assert not (tmp_path / "a.toml").exists()
+
+
+INPUTS = {"shutter": {"gpio": 22, "kind": "privacy"}, "door": {"gpio": 23, "kind": "door_contact"}}
+
+
+def test_without_a_daemon_the_config_says_which_switch_to_look_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And its profile may be the one that is to be written."""
+
+    def shut(kind: str, switches: dict[str, Any]) -> Any:
+        assert (kind, {name: each.gpio for name, each in switches.items()}) == ("virtual", {"shutter": 22})
+        raise PrivateError("the privacy switch (input shutter) is on")
+
+    monkeypatch.setattr(command, "find_socket", _none)
+    monkeypatch.setattr("agent.tune.privacy.kept_private", shut)
+    made = config_of("ws://127.0.0.1:1", tmp_path, inputs=INPUTS)
+    made["audio"] = {"profile": "tuned"}
+    config = tmp_path / "callpoint.toml"
+    config.write_text(toml_text(made))
+    config.chmod(0o600)
+    result = invoke(*LOOP, "--config", str(config), "--output", str(tmp_path / "a.toml"))
+    assert result.exit_code == 1
+    assert "the privacy switch (input shutter) is on. Nothing was written" in result.output
+    assert not (tmp_path / "a.toml").exists()
+
+
+def test_a_config_that_nobody_can_read_may_have_a_privacy_switch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "find_socket", _none)
+    config = tmp_path / "callpoint.toml"
+    config.write_text("[inputs")
+    result = invoke(*LOOP, "--config", str(config), "--output", str(tmp_path / "a.toml"))
+    assert result.exit_code == 1
+    assert "callpoint.toml" in result.output
+    assert "not known whether a privacy switch" in result.output
 
 
 @pytest.mark.parametrize(

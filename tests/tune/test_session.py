@@ -227,6 +227,20 @@ def test_the_load_ends_with_its_block_and_by_itself() -> None:
         process.kill()
 
 
+def test_the_load_is_not_real_time_beside_a_real_time_measurement() -> None:
+    with load.real_time() as refusal:
+        if refusal:
+            pytest.skip(f"no real-time priority here: {refusal}")
+        assert os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR
+        process = load._spinning(60)
+        try:
+            assert os.sched_getscheduler(process.pid) == os.SCHED_OTHER
+        finally:
+            process.kill()
+            process.wait()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
 def test_ticks_are_round_and_hold_everything() -> None:
     assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
     assert ticks(-0.013, 0.02) == [-0.02, -0.01, 0, 0.01, 0.02]

@@ -20,9 +20,7 @@ Samples = npt.NDArray[np.int16]
 
 RATE_HZ = 48000
 PERIOD_FRAMES, PERIODS = 480, 8
-LATEST_S = (
-    4.0  # a clock is told from so much of the latest: the first periods say little, and an xrun moves all after it
-)
+NEAR_S = 2.0  # around a frame: the looks at the card whose median tells when it passed
 
 
 def name(card: str, device: int, subdevice: int) -> str:
@@ -58,9 +56,17 @@ class _Stream(threading.Thread):
         self._offsets_s.append(time.monotonic() - frames / self.rate_hz)
 
     def time_s(self, frame: float) -> float:
-        """When this frame of late passed the card (monotonic)."""
-        latest = int(LATEST_S * self.rate_hz / self._period_frames)
-        return statistics.median(self._offsets_s[-latest:]) + frame / self.rate_hz
+        """When this frame passed the card (monotonic), by its own clock; without an xrun since the start."""
+        turn = min(int(frame / self._period_frames), len(self._offsets_s) - 1)
+        near = int(NEAR_S * self.rate_hz / self._period_frames)
+        return statistics.median(self._offsets_s[max(0, turn - near) : turn + near]) + frame / self.rate_hz
+
+    def frame_at(self, passed_s: float) -> int:
+        """Which frame passed the card then."""
+        frame = 0.0
+        for _ in range(2):  # the first tells where the clock has to be looked at
+            frame += (passed_s - self.time_s(frame)) * self.rate_hz
+        return int(frame)
 
     def __enter__(self) -> _Stream:
         self.start()
