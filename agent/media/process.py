@@ -62,6 +62,7 @@ class MediaServer:
 
     def run(self) -> None:
         self._send(wire.pack("ready"))
+        _load_for_calls()
         while self._alive:
             self._receive()
             if self._sound is not None and self._engine is not None and self._mixer is not None:
@@ -145,7 +146,7 @@ class MediaServer:
                 _adjust(self._engine, self._mixer, message)
 
     def _open(self, message: wire.Message) -> None:
-        from agent.media.mixer import SpeakerMixer  # noqa: PLC0415 - needed for a call, not for being ready
+        from agent.media.mixer import SpeakerMixer  # noqa: PLC0415 - loaded by `_load_for_calls`
         from agent.media.sound import Sound  # noqa: PLC0415 - the same
 
         self._close()
@@ -183,8 +184,6 @@ class MediaServer:
         )
         if voice_wanted(setup):
             self._voice = self._make_voice(setup)
-        with contextlib.suppress(CodecError):  # loaded in the midst of sound it would hold it up; `connect` tells
-            library()
         self._sound.open()
         if setup.record or beside:
             from agent.media.asides import Asides  # noqa: PLC0415 - few calls have one
@@ -331,6 +330,19 @@ def _adjust(engine: Engine, mixer: SpeakerMixer, message: wire.Message) -> None:
             mixer.play(message["name"])
         case "stop_prompt":
             mixer.stop_prompt()
+
+
+def _load_for_calls() -> None:
+    """What any call needs and being ready does not. At the press it would cost 40 ms, several times that on a Pi.
+
+    What is missing is told by the call that misses it.
+    """
+    with contextlib.suppress(ImportError):
+        import agent.media.mixer  # noqa: PLC0415 - after "ready"
+        import agent.media.sound  # noqa: F401, PLC0415 - the same
+        import hardware.alsa  # noqa: F401, PLC0415 - the same
+    with contextlib.suppress(CodecError):
+        library()
 
 
 def _announce(engine: Engine, mixer: SpeakerMixer, mic: bytes, now_s: float) -> bytes:
