@@ -4,7 +4,8 @@
  mic period ─▶ blocks of 10 ms ─▶ stage (`echo`) ─▶ half duplex, as the last resort ─▶ gain ─▶ period
                    │                ▲
                    │            reference ◀─ what Sound.write played, in the microphone's time
-                   ├─▶ delay check (`echo_delay`): the reference is moved until the echo lies just behind it
+                   ├─▶ delay check (`echo_delay`): the reference is moved until the echo lies just behind it;
+                   │   where none comes back at all, the canceller gets silence for a reference, and harms nobody
                    └─▶ ERLE (`erle`): measured while the far end speaks alone (`far_end_alone`)
 ```
 Everything runs while muted as well, so that the canceller stays what it has become.
@@ -72,6 +73,7 @@ class VoiceProcessor:
         self._cancels = setup.echo_canceller != "off"
         self._delay = EchoDelay(setup.rate_hz) if self._cancels else None
         self._delay_s: float | None = None
+        self._silence: Block | None = None  # in place of the reference, while the microphone does not hear it
         self._half_duplex = HalfDuplex(self._frames, self._who) if self._stage.name == "half_duplex" else None
         self._placed_anew = self._linear_blocks = 0
         self._suspected = False  # the linear stage, once already
@@ -118,13 +120,14 @@ class VoiceProcessor:
         if not self._cancels:
             out = self._stage.process(mic, mic)
             return out if self._gain is None else self._gain.process(out)
-        far = self._reference.take(self._frames)
+        played = self._reference.take(self._frames)
+        far = played if self._silence is None else self._silence
         self._who.add(mic, far)
         out = self._stage.process(mic, far)
         self._measure(mic, out)
         if self._half_duplex is not None:
             out = self._half_duplex.process(out)
-        self._check(mic, far)
+        self._check(mic, played)
         return out if self._gain is None else self._gain.process(out)
 
     def _measure(self, mic: Block, out: Block) -> None:
@@ -136,14 +139,15 @@ class VoiceProcessor:
         if alone:
             self._mic_power = power(mic)
 
-    def _check(self, mic: Block, far: Block) -> None:
+    def _check(self, mic: Block, played: Block) -> None:
         """What the figures so far mean for the parts."""
         reference = self._reference
         if reference.placed_anew != self._placed_anew:
             self._placed_anew = reference.placed_anew
             self._delay = EchoDelay(self._rate_hz)
         if self._delay is not None:
-            delay_s = self._delay.add(mic, far)
+            delay_s = self._delay.add(mic, played)
+            self._believe(self._delay.heard)
             if delay_s is not None:
                 self._delay = None
                 self._align(delay_s)
@@ -159,6 +163,15 @@ class VoiceProcessor:
                 self._note(
                     f"the echo cannot be cancelled here ({said_db:.0f} dB): one side at a time speaks from here on"
                 )
+
+    def _believe(self, heard: bool | None) -> None:
+        """Whether there is an echo here. Until that is known there is one."""
+        if heard is False and self._silence is None:
+            self._silence = np.zeros(self._frames, np.int16)
+            self._erle = ErleMeter()
+        elif heard and self._silence is not None:
+            self._silence = None
+            self._restart()
 
     def _align(self, delay_s: float) -> None:
         """The echo was found so much behind the reference."""

@@ -33,6 +33,7 @@ pytestmark = [
 SPOKEN = "Good morning. I am standing at the front door with a parcel for you. Could you please open?"
 GREETING = "Hello, this is the reception desk. Please push the door when you hear the buzzer. Thank you."
 SAME_SPEECH = 0.85  # aligned correlation; another text stays below 0.4
+PROCESSED_SPEECH = 0.75  # the same through the echo canceller, which takes a second to learn that there is no echo
 SPEECH_MOS = 2.0  # PESQ wide band of another text is 1.0 to 1.2; what a quiet machine reaches is printed
 
 
@@ -46,14 +47,14 @@ def speech(text: str) -> Samples:
     return voice.speech(text) if voice.speech(text) is not None else voice.babble(6.0, seed=len(text))  # type: ignore[return-value]
 
 
-def judge(name: str, said: Samples, heard: Samples) -> None:
+def judge(name: str, said: Samples, heard: Samples, least: float = SAME_SPEECH) -> None:
     """Print and check how much of what was said was heard."""
     delay_s, correlation = aligned_correlation(said, heard, voice.RATE_HZ)
     start = max(round(delay_s * voice.RATE_HZ), 0)
     piece = heard[start : start + said.size]
     mos = pesq(16000, to_16k(said[: piece.size]), to_16k(piece), "wb")
     print(f"\n{name}: correlation {correlation:.3f}, PESQ {mos:.2f}, found at {delay_s:.3f} s")
-    assert correlation > SAME_SPEECH
+    assert correlation > least
     assert mos > SPEECH_MOS
 
 
@@ -107,15 +108,7 @@ async def test_speech_goes_both_ways_and_the_call_hangs_up(
         config = config_of(
             gateway.url,
             tmp_path,
-            # Waveforms are compared here; what the echo canceller and its kin make of a voice is judged elsewhere.
-            audio={
-                "profile": "generic",
-                "capture": pulse.mic,
-                "playback": pulse.speaker,
-                "echo_canceller": "off",
-                "noise_suppression": "off",
-                "gain_control": False,
-            },
+            audio={"profile": "generic", "capture": pulse.mic, "playback": pulse.speaker},
             mqtt={"host": "127.0.0.1", "port": broker.port},
         )
         home = HomeAutomation(broker)
@@ -147,7 +140,7 @@ async def test_speech_goes_both_ways_and_the_call_hangs_up(
         home.close()
     with capsys.disabled():
         judge(f"device hears the far end ({started_by})", greeting, ear.heard)
-        judge(f"far end hears the device ({started_by})", spoken, far_ends[0].heard.samples)
+        judge(f"far end hears the device ({started_by})", spoken, far_ends[0].heard.samples, PROCESSED_SPEECH)
     assert call["audio"]["packets_lost"] == 0
     assert not far_ends[0].packets.would_flush
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.lab.voice import babble
 from agent.media.echo_delay import EchoDelay
 from agent.media.erle import ErleMeter
 from agent.media.far_end_alone import FarEndAlone
@@ -47,10 +48,42 @@ def test_an_echo_ahead_of_its_reference_has_a_negative_delay() -> None:
 def test_no_delay_is_found_where_nothing_comes_back() -> None:
     far = voice_of(6, 1)
     room = np.random.default_rng(77).normal(0, 200, far.size).astype(np.int16)
-    delay = EchoDelay(48000)
-    for mic, reference in zip(blocks(room), blocks(far), strict=True):
-        delay.add(mic, reference)
-    assert delay.delay_s is None
+    assert heard(room, far)[-1] is False
+
+
+def heard(mic: np.ndarray, far: np.ndarray, rate_hz: int = 48000) -> list[bool | None]:
+    """After each block. Nothing is ever found that is not heard."""
+    delay = EchoDelay(rate_hz)
+    answers = []
+    for pair in zip(blocks(mic, rate_hz // 100), blocks(far, rate_hz // 100), strict=True):
+        assert delay.add(*pair) is None or delay.heard
+        answers.append(delay.heard)
+    return answers
+
+
+@pytest.mark.parametrize(("rate_hz", "soon"), [(48000, 150), (16000, 150), (8000, 200)])  # blocks
+@pytest.mark.parametrize("seeds", [(1, 2), (4, 3)])
+def test_two_who_talk_at_once_are_no_echo(seeds: tuple[int, int], rate_hz: int, soon: int) -> None:
+    """By chance they correlate in single windows: up to 11 times the deviation, as a reverberating room does."""
+    far, near = (babble(20, seed)[:: 48000 // rate_hz] for seed in seeds)
+    answers = heard(near, far, rate_hz)
+    assert answers.index(False) < soon
+    assert True not in answers
+
+
+@pytest.mark.parametrize("rate_hz", [48000, 16000, 8000])
+def test_an_echo_below_a_near_talker_is_one(rate_hz: int) -> None:
+    far, near = voice_of(8, 1, rate_hz), voice_of(8, 2, rate_hz) // 2
+    echo = echo_of(far, rate_hz)
+    assert level_db(echo) < level_db(near) + 1
+    answers = heard((echo + near).astype(np.int16), far, rate_hz)
+    assert answers.index(True) < 150
+    assert False not in answers
+
+
+def test_a_microphone_of_zeros_hears_nothing() -> None:
+    far = voice_of(4, 1)
+    assert heard(np.zeros_like(far), far)[-1] is False
 
 
 class TestReference:
@@ -163,3 +196,4 @@ def test_a_ringing_tone_misleads_nobody(hertz: tuple[int, ...]) -> None:
     for mic, reference in zip(blocks((echo_of(far, 48000, 0.02) + room).astype(np.int16)), blocks(far), strict=True):
         delay.add(mic, reference)
     assert delay.delay_s is None or delay.delay_s == pytest.approx(0.02, abs=0.001)
+    assert delay.heard is not False  # its echo is cancelled all the same

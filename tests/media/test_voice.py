@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from agent.lab.measure import aligned_correlation
+from agent.lab.voice import babble
 from agent.media import speexdsp, voice
 from agent.media.echo import STAGES, Untouched
 from agent.media.messages import AudioSetup
@@ -47,6 +49,43 @@ def test_a_near_talker_stays_while_the_far_end_speaks() -> None:
     assert level_db(echo) > level_db(near[7 * 48000 :]) + 3  # the echo is the louder one
     out = Loop(setup()).run(far, (echo + near + noise(far.size)).astype(np.int16))
     assert level_db(out[-4 * 48000 :]) - level_db(near[-4 * 48000 :]) > -3
+
+
+CANCELLERS = [stage for stage in STAGES if stage != "off"]
+
+
+@pytest.mark.parametrize("noise_suppression", ["off", "moderate"])
+@pytest.mark.parametrize("talkers", [(1, 2), (2, 1)], ids=["one near", "the other near"])
+@pytest.mark.parametrize("stage", CANCELLERS)
+def test_where_nothing_comes_back_the_near_talker_is_himself_after_a_second(
+    stage: str, talkers: tuple[int, int], noise_suppression: str
+) -> None:
+    """A headset: both talk from the first moment on."""
+    far, near = (babble(9, seed) // 2 for seed in talkers)
+    loop = Loop(setup(stage=stage, noise_suppression=noise_suppression))
+    out = loop.run(far, (near + noise(near.size)).astype(np.int16))
+    lag_s, likeness = aligned_correlation(near[72000:], out[72000:], 48000)
+    assert 0 <= lag_s < 0.02
+    assert likeness > 0.9
+    assert abs(level_db(out[72000:]) - level_db(near[72000:])) < 1.5
+    assert not loop.notes
+    figures = loop.voice.figures()
+    assert (figures.echo_stage, figures.echo_delay_ms, figures.erle_db) == (stage, None, None)
+
+
+@pytest.mark.parametrize("stage", CANCELLERS)
+def test_an_echo_that_begins_in_the_call_is_found(stage: str) -> None:
+    """The headset is pulled out at 5 s, and the near talker falls silent at 6.5 s."""
+    far, near = babble(17, 1) // 2, babble(17, 2) // 4
+    near[312000:] = 0
+    echo = echo_of(far, 48000)
+    echo[:240000] = 0
+    loop = Loop(setup(stage=stage))
+    out = loop.run(far, (echo + near + noise(far.size)).astype(np.int16))
+    assert loop.voice.figures().echo_delay_ms == pytest.approx(22, abs=2)
+    soon, later = slice(7 * 48000, 9 * 48000), slice(14 * 48000, None)  # the linear stage alone is slow
+    assert level_db(echo[soon]) - level_db(out[soon]) > 10
+    assert level_db(echo[later]) - level_db(out[later]) > (15 if stage == "linear" else 25)
 
 
 @pytest.mark.parametrize("off_ms", [50, -8])
