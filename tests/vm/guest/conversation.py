@@ -20,16 +20,18 @@ from tests.vm.guest.simulated_header import SimulatedHeader
 
 BELL, LAMP = 17, 27
 CHIRP_S, REPEAT_S = 0.05, 0.5
+NOISE_RMS = 10.0
 TWO_CARDS = {"periods": 6, "fill_ms": 25}  # the numbers of hardware/profiles/usb-mic-usb-speaker.toml
 MOUTH = {"door": 0, "gate": 2}  # subdevices
 SPEAKER = {"door": 1, "gate": 3}
 
 
 def chirps(low_hz: float, high_hz: float) -> Samples:
+    """A chirp, and silence until `REPEAT_S` is over, with a microphone's faint noise: without any, SILK clicks."""
     at_s = np.arange(int(CHIRP_S * RATE_HZ)) / RATE_HZ
-    sound = np.zeros(int(REPEAT_S * RATE_HZ), np.int16)
+    sound = np.random.default_rng(1).normal(0, NOISE_RMS, int(REPEAT_S * RATE_HZ)).astype(np.int16)
     phase = 2 * np.pi * (low_hz * at_s + (high_hz - low_hz) / (2 * CHIRP_S) * at_s**2)
-    sound[: len(at_s)] = (12000 * np.hanning(len(at_s)) * np.sin(phase)).astype(np.int16)
+    sound[: len(at_s)] += (12000 * np.hanning(len(at_s)) * np.sin(phase)).astype(np.int16)
     return sound
 
 

@@ -79,6 +79,7 @@ def ppm_of(per_100000: int) -> float:
     return 1e6 * (100000 / per_100000 - 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("second_card", [100020, 99980], indirect=True)
 def test_the_drift_of_two_cards_is_found_by_their_counts(second_card: int) -> None:
     found = tuned(*QUICK, capture=microphone(FAR, "Second"), playback=speaker(SUBDEVICE))
@@ -102,6 +103,7 @@ def test_the_drift_of_two_cards_is_found_by_sound_that_goes_from_one_to_the_othe
     assert found["chosen"]["one_clock"] is False
 
 
+@pytest.mark.long
 def test_the_profile_that_it_writes_under_load_can_be_used(tmp_path: Path) -> None:
     path = tmp_path / "tuned.toml"
     found = tuned(
@@ -144,6 +146,7 @@ def children() -> str:
     return found.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["delay and drift", "sizes under load"])
 def test_ctrl_c_leaves_nothing_behind(moment: str, tmp_path: Path) -> None:
     before = controls("Loopback")
@@ -179,7 +182,7 @@ def test_the_privacy_switch_at_its_pin_ends_it_and_keeps_it_from_beginning(
     header: SimulatedHeader, tmp_path: Path
 ) -> None:
     config = tmp_path / "callpoint.toml"
-    made = config_of("ws://127.0.0.1:1", tmp_path, inputs={"shutter": {"gpio": SWITCH, "kind": "privacy"}})
+    made = config_of("ws://127.0.0.1:1", tmp_path, inputs={"shutter": {"gpio": SWITCH, "kind": "privacy", "pull": "none"}})
     config.write_text(toml_text({**made, "board": {"kind": "gpio"}}))
     config.chmod(0o600)
     output = tmp_path / "tuned.toml"
