@@ -182,7 +182,9 @@ def test_the_privacy_switch_at_its_pin_ends_it_and_keeps_it_from_beginning(
     header: SimulatedHeader, tmp_path: Path
 ) -> None:
     config = tmp_path / "callpoint.toml"
-    made = config_of("ws://127.0.0.1:1", tmp_path, inputs={"shutter": {"gpio": SWITCH, "kind": "privacy", "pull": "none"}})
+    made = config_of(
+        "ws://127.0.0.1:1", tmp_path, inputs={"shutter": {"gpio": SWITCH, "kind": "privacy", "pull": "none"}}
+    )
     config.write_text(toml_text({**made, "board": {"kind": "gpio"}}))
     config.chmod(0o600)
     output = tmp_path / "tuned.toml"
