@@ -186,7 +186,7 @@ class App:
         for name, token in self._tokens.items():
             yield f"login token of line {name}", token.run()
         yield "prefetch", self._prefetch.run()
-        yield "prompts", self.switchboard.check_prompts()
+        yield "prompts", self.switchboard.prompts.check()
         yield "volumes", self._volumes.restore()
         yield "self-test", self.switchboard.self_test.keep_schedule()
         yield "network", self._network.run()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.gateway.line_settings import AnonymousLogin, LineSettings
 from agent.mqtt.broker import LinkSettings, MqttVersion
+from agent.settings.actions import plan_of, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +64,9 @@ def trickle_notes(config: Config) -> Iterator[str]:
 
 def needed_lines(config: Config) -> set[str]:
     """The lines that the buttons call by; without such buttons the one that calls go by."""
-    actions = (value for button in config.buttons.values() for _, value in button)
-    targets = [getattr(action, "target", None) or getattr(action, "toggle", None) for action in actions]
+    actions = [action for button in config.buttons.values() for action in (button.press, button.hold, button.double)]
+    targets = {target_of(action) for action in actions}
+    targets |= {target for action in actions if (plan := plan_of(action)) for target in config.plans[plan].targets}
     return {config.line_of(target) for target in targets if target in config.targets} or {config.default_line}
 
 

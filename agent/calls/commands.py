@@ -33,10 +33,11 @@ class _Command(BaseModel):
 
 
 class CallCommand(_Command):
-    """Place a call: to a target of the config, or to a destination with the defaults of the config."""
+    """Place a call: to a target of the config, by a plan of it, or to a destination with the defaults of the config."""
 
     verb: Literal["call"] = "call"
     target: str | None = Field(default=None, min_length=1)
+    plan: str | None = Field(default=None, min_length=1)
     destination: str | None = Field(default=None, min_length=1, alias="destinationNumber")
     line: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)  # ICallOptions of this one call
@@ -175,6 +176,7 @@ _SWITCH_FIELD = {"mute": "muted", "hold": "held"}  # "on" and "off" mean this fi
 _EXPECTED = {
     "transaction": f"text of at most {MAX_TRANSACTION_CHARS} characters",
     "target": "the name of a target in the config",
+    "plan": "the name of a plan in the config",
     "destinationNumber": "text such as +12345678900",
     "line": "the name of a line in the config",
     "options": 'an object with call options, such as {"timeoutSecs": 20}',
@@ -211,9 +213,18 @@ def parse_command(verb: str, payload: bytes | str | Mapping[str, Any]) -> Comman
         command = model.model_validate(fields)
     except ValidationError as error:
         raise CommandError(f"command/{verb}: {_first_sentence(error, model)}") from None
-    if isinstance(command, CallCommand) and (command.target is None) == (command.destination is None):
-        raise CommandError("command/call: expected either target (a name from the config) or destinationNumber")
+    if isinstance(command, CallCommand):
+        _check_call(command)
     return command
+
+
+def _check_call(command: CallCommand) -> None:
+    if [command.target, command.plan, command.destination].count(None) != 2:
+        raise CommandError(
+            "command/call: expected one of target, plan (each a name from the config) and destinationNumber"
+        )
+    if command.plan is not None and (command.line is not None or command.options):
+        raise CommandError("command/call: a plan takes neither line nor options: each of its targets has its own")
 
 
 def _fields_of_text(verb: str, payload: bytes | str) -> dict[str, Any]:

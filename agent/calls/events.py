@@ -11,6 +11,7 @@ EventType = Literal[
     "incoming_call",  # {"call": …}; it rings until answer, hangup or the caller gives up
     "call_state",  # {"call": …} on every change of a call's state but the last
     "call_ended",  # {"call": …} with reason, detail, duration_s and the figures of its audio
+    "plan_failed",  # {"plan", "cycles", "attempts": [{"target", "reason" | None, "detail"}] of the last cycle}
     "dtmf",  # {"call_id", "digit", "source": "info" | "rfc4733" | "inband"} received from the far end; without the
     # digit (null) where several digits in a row open a door: they are a secret
     "relay",  # {"relay" | None, "action": "on" | "off" | "refused" | "wrong_code" | "codes_locked",

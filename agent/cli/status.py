@@ -25,6 +25,9 @@ def status(*, as_json: bool, socket_path: Path | None) -> None:
 def describe(state: dict[str, Any]) -> str:
     """The state in lines for a person."""
     rows = [("state", state["state"])]
+    if plan := state.get("plan"):  # a daemon that an update has not restarted yet tells none
+        at = f"step {plan['step']} of {plan['steps']}, cycle {plan['cycle']} of {plan['cycles']}"
+        rows.append(("plan", f"{plan['name']}: {plan['target']}, {plan['state']}, {at}"))
     call = state["call"] or state["last_call"]
     if call:
         who = " ".join(part for part in (call["name"], call["number"]) if part) or "unknown"

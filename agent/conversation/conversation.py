@@ -96,7 +96,7 @@ class Conversation:
         self._steps = Steps(self._events.put_nowait)
         self.sounds = CallSounds(call, dial, self._media, self._steps)
         self.signalling = Signalling(call, line, dial, self._steps)
-        self._hung_up = False
+        self.hung_up = False  # somebody here, or the daemon's end, has ended it
         self._deadlines = Deadlines(call)
         self._renewal = PathRenewal(
             call, self.signalling, self._media, self._steps, self._deadlines, on_failure=self._events.put_nowait
@@ -108,7 +108,7 @@ class Conversation:
     @property
     def ending(self) -> bool:
         """Whether the call has ended or is about to: what is left is to release what it used."""
-        return self._hung_up or self.call.ended
+        return self.hung_up or self.call.ended
 
     @property
     def muted(self) -> bool:
@@ -133,7 +133,7 @@ class Conversation:
 
     def hang_up(self, reason: EndReason | None = None, detail: str = "") -> None:
         """End the call. Without a reason it is told from the state: hung up, cancelled or rejected."""
-        self._hung_up = True
+        self.hung_up = True
         self._events.put_nowait(Hangup(reason or local_reason(self.call), detail))
 
     def answer(self) -> None:

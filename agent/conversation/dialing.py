@@ -169,6 +169,9 @@ class Dialling:
         for name, target in self.config.targets.items():
             if target.announcement:
                 yield f"targets.{name}.announcement", target.announcement
+        for name, plan in self.config.plans.items():
+            if plan.nobody:
+                yield f"plans.{name}.nobody", plan.nobody
 
     def idle_audio(self) -> AudioSetup:
         """The sound devices of a call with the defaults of the config."""

@@ -10,8 +10,8 @@ from agent.settings.base import Hint, Name, SettingsModel
 Verb = Literal["hangup", "answer", "mute", "toggle", "talk", "cancel"]
 _VERB_TAG = "#verb"
 EXPECTED_ACTION = (
-    '{ target = "name of a target" }, "hangup", "answer", "mute", "toggle", { toggle = "name of a target" }, "talk", '
-    '"cancel", { dtmf = "digits" } or { event = "name" }'
+    '{ target = "name of a target" }, { plan = "name of a plan" }, "hangup", "answer", "mute", "toggle", '
+    '{ toggle = "name of a target" }, "talk", "cancel", { dtmf = "digits" } or { event = "name" }'
 )
 
 
@@ -19,6 +19,12 @@ class CallAction(SettingsModel):
     """Call a target."""
 
     target: Name = Field(description="Name of the target that is called.")
+
+
+class PlanAction(SettingsModel):
+    """Call the targets of a plan, one after the other, until one answers."""
+
+    plan: Name = Field(description="Name of the plan that is begun.")
 
 
 class ToggleAction(SettingsModel):
@@ -43,6 +49,7 @@ class EventAction(SettingsModel):
 
 _TABLES: Mapping[str, type[SettingsModel]] = {
     "target": CallAction,
+    "plan": PlanAction,
     "toggle": ToggleAction,
     "dtmf": DtmfAction,
     "event": EventAction,
@@ -60,6 +67,7 @@ def _kind_of_action(value: Any) -> str | None:
 
 Action = Annotated[
     Annotated[CallAction, Tag("#target")]
+    | Annotated[PlanAction, Tag("#plan")]
     | Annotated[ToggleAction, Tag("#toggle")]
     | Annotated[DtmfAction, Tag("#dtmf")]
     | Annotated[EventAction, Tag("#event")]
@@ -75,3 +83,8 @@ def target_of(action: Action | None) -> str | None:
         case CallAction(target=name) | ToggleAction(toggle=name):
             return name
     return None
+
+
+def plan_of(action: Action | None) -> str | None:
+    """The plan that the action begins, if it does."""
+    return action.plan if isinstance(action, PlanAction) else None

@@ -13,6 +13,7 @@ from agent.settings.inputs import InputConfig
 from agent.settings.line import LineConfig
 from agent.settings.mqtt import MqttConfig
 from agent.settings.outputs import LampConfig, Relays, SounderConfig
+from agent.settings.plans import PlanConfig
 from agent.settings.prompts import PromptsConfig, WavFile
 from agent.settings.retry_limit import RetryLimitConfig
 from agent.settings.self_test import SelfTestConfig
@@ -50,6 +51,9 @@ class Config(SettingsModel):
     call_defaults: CallOptions = Field(default=CallOptions(), description="Options of every call from this device.")
     targets: dict[Name, TargetConfig] = Field(
         default_factory=dict, description="Destinations, each under a name of yours."
+    )
+    plans: dict[Name, PlanConfig] = Field(
+        default_factory=dict, description="Whom to ring in which order, each plan under a name of yours."
     )
     incoming: IncomingConfig = Field(default=IncomingConfig(), description="Calls from outside.")
     retry_limit: RetryLimitConfig = Field(

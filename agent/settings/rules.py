@@ -4,7 +4,7 @@ It looks at the file's raw tables and takes nothing for granted, so its findings
 single fields, however broken the file is.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.settings.audio import AUTO_PROFILE
@@ -21,6 +21,7 @@ def rule_problems(raw: Mapping[str, Any], profiles: Collection[str] = ()) -> lis
         *_lines(raw),
         *_targets(raw),
         *_directions(raw),
+        *_plans(raw),
         *_buttons(raw),
         *_inputs(raw),
         *_pins(raw),
@@ -81,22 +82,36 @@ def _destination(options: Mapping[str, Any]) -> object:
     return options.get("destinationNumber", options.get("destination_number"))
 
 
+def _plans(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    targets = _table(raw.get("targets"))
+    for name, plan in _tables(raw, "plans"):
+        for at, step in enumerate(_list(plan.get("steps"))):
+            for position, target in enumerate(_list(step)):
+                if isinstance(target, str) and target not in targets:
+                    yield _unknown(["plans", name, "steps", at, position], "target", target, targets)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _buttons(raw: Mapping[str, Any]) -> Iterator[Problem]:
     for name, button in _tables(raw, "buttons"):
         for key in ("press", "hold", "double"):
-            yield from _action(["buttons", name, key], button.get(key), _table(raw.get("targets")))
+            yield from _action(["buttons", name, key], button.get(key), raw)
 
 
 def _inputs(raw: Mapping[str, Any]) -> Iterator[Problem]:
     for name, contact in _tables(raw, "inputs"):
-        yield from _action(["inputs", name, "on_open"], contact.get("on_open"), _table(raw.get("targets")))
+        yield from _action(["inputs", name, "on_open"], contact.get("on_open"), raw)
 
 
-def _action(parts: list[str], action: object, targets: Mapping[str, Any]) -> Iterator[Problem]:
-    for key in ("target", "toggle"):
-        target = _table(action).get(key)
-        if isinstance(target, str) and target not in targets:
-            yield _unknown([*parts, key], "target", target, targets)
+def _action(parts: list[str], action: object, raw: Mapping[str, Any]) -> Iterator[Problem]:
+    targets, plans = _table(raw.get("targets")), _table(raw.get("plans"))
+    for key, kind, known in (("target", "target", targets), ("toggle", "target", targets), ("plan", "plan", plans)):
+        name = _table(action).get(key)
+        if isinstance(name, str) and name not in known:
+            yield _unknown([*parts, key], kind, name, known)
     if action == "toggle" and not targets:
         yield Problem(path_text(parts), '"toggle" calls the first target of the config, which has none')
 
@@ -123,7 +138,7 @@ def _profile(raw: Mapping[str, Any], profiles: Collection[str]) -> Iterator[Prob
         yield _unknown(["audio", "profile"], "sound profile", name, (AUTO_PROFILE, *profiles))
 
 
-def _unknown(parts: list[str], kind: str, name: str, known: Collection[str]) -> Problem:
+def _unknown(parts: Sequence[object], kind: str, name: str, known: Collection[str]) -> Problem:
     path, near = path_text(parts), nearest(name, known)
     expected = f"one of {', '.join(known)}" if known else f"a {kind} of the config, which has none"
     return Problem(path, f"no {kind} has this name", expected=expected, suggestion=near)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from agent.settings.actions import target_of
+from agent.settings.actions import plan_of, target_of
 from agent.settings.call_options import CallOptions
 from agent.settings.line import KNOWN_REGIONS, LineConfig
 from agent.settings.model import Config
@@ -110,6 +110,12 @@ def _targets(config: Config) -> Iterator[str]:
     buttons = config.buttons.values()
     actions = [action for button in buttons for action in (button.press, button.hold, button.double)]
     pressed = {target_of(action) for action in actions}
+    begun = {plan_of(action) for action in actions}
+    for name, plan in config.plans.items():
+        if name in begun:
+            pressed.update(plan.targets)
+        else:
+            yield f"{path_text(['plans', name])}: no button begins it, only MQTT and the command line can"
     if "toggle" in actions:
         pressed.add(next(iter(config.targets), None))
     for name, target in config.targets.items():

@@ -36,8 +36,12 @@ PRIVATE = "the privacy switch is on, so the microphone stays closed: only the sw
 async def execute(switchboard: Switchboard, command: Command) -> dict[str, Any]:
     """Carry out `command`; what to answer. Raises `CommandError`; nothing has changed then."""
     if isinstance(command, CallCommand):
-        return {"call_id": switchboard.place(command).id}
+        return _call(switchboard, command)
     conversation = switchboard.present
+    if isinstance(command, HangupCommand) and (plan := switchboard.plans.under_way) is not None:
+        switchboard.plans.cancel()
+        if not switchboard.busy:  # between two of its calls
+            return {"plan": plan}
     try:
         if isinstance(command, _ANY_TIME):
             return await _at_any_time(switchboard, command)
@@ -50,12 +54,19 @@ async def execute(switchboard: Switchboard, command: Command) -> dict[str, Any]:
         raise CommandError(f"command/{command.verb}: {error}") from None
 
 
+def _call(switchboard: Switchboard, command: CallCommand) -> dict[str, Any]:
+    if command.plan is None:
+        return {"call_id": switchboard.place(command).id}
+    switchboard.plans.start(command.plan)
+    return {"plan": command.plan}
+
+
 async def _at_any_time(
     switchboard: Switchboard, command: PlayCommand | RelayCommand | SelfTestCommand | StopCommand
 ) -> dict[str, Any]:
     match command:
         case PlayCommand(prompt=prompt, to=to, loop=loop):
-            seconds = await switchboard.play_prompt(prompt, to, loop=loop)
+            seconds = await switchboard.prompts.play(prompt, to, loop=loop)
             return {"prompt": prompt, "seconds": round(seconds, 2)}
         case RelayCommand(relay=name, pulse_s=seconds):
             relay, pulse_s = switchboard.relays.pulse(name, seconds, "command")
@@ -63,7 +74,7 @@ async def _at_any_time(
         case SelfTestCommand():
             return (await switchboard.self_test.run()).as_json()
         case StopCommand():
-            await switchboard.stop_prompt()
+            await switchboard.prompts.stop()
             return {}
 
 

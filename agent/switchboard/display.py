@@ -52,6 +52,7 @@ class Display:
         self.relays: dict[str, bool] = {}  # by name: whether it is active; none before its first use
         self.testing = False  # a self-test has the microphone open
         self.self_test: dict[str, Any] | None = None  # what the last one found
+        self.plan: dict[str, Any] | None = None  # where the one that goes on is, also between its calls
         self.starting = True
         self.network = True  # there is an address that others can reach, or nobody knows
         self._publishers, self._lines, self._signals = publishers, lines, signals
@@ -105,6 +106,7 @@ class Display:
             "state": present.call.state.value if present else "idle",
             "call": describe(present) if present else None,
             "last_call": self.last_call,
+            "plan": self.plan,
             "lines": {
                 name: {"state": line.state.value, "detail": self.line_detail.get(name, "")}
                 for name, line in self._lines.items()
@@ -132,6 +134,7 @@ class Display:
             self.board,
             Situation(
                 call=present.call if present else None,
+                plan=self.plan is not None,
                 starting=self.starting or starting,
                 no_network=not self.network,
                 line_down=line_down,

@@ -63,6 +63,7 @@ class Situation:
     """Everything that the state for a person depends on. `call` is the present one; one that has ended is none."""
 
     call: Call | None = None
+    plan: bool = False  # one goes on, also between two of its calls
     starting: bool = False
     no_network: bool = False
     line_down: bool = False
@@ -80,6 +81,7 @@ def device_state(now: Situation) -> DeviceState:
     if now.microphone_open:
         return DeviceState.TALKING
     ranked = (
+        (now.plan, DeviceState.DIALLING),  # somebody stands there, and will be put through
         (now.starting, DeviceState.STARTING),
         (now.line_down and now.no_network, DeviceState.NO_NETWORK),  # a gateway on this very machine needs none
         (now.line_down, DeviceState.NO_LINE),

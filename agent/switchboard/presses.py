@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.calls.commands import CallCommand, Command, CommandError, DtmfCommand, MuteCommand
 from agent.calls.state import Direction
-from agent.settings.actions import CallAction, DtmfAction, EventAction, ToggleAction
+from agent.settings.actions import CallAction, DtmfAction, EventAction, PlanAction, ToggleAction
 from agent.switchboard import commands
 from hardware.buttons import ButtonEvent
 
@@ -45,9 +45,9 @@ class Presses:
         button = self._config.buttons[name]
         self._switchboard.self_test.abort()  # whatever the button does: nobody waits for a test
         match event:
-            case ButtonEvent.PRESSED if isinstance(button.press, CallAction) and self._in_call_of(name):
-                if button.press_again == "hangup" and self._switchboard.present is not None:
-                    self._switchboard.present.hang_up()
+            case ButtonEvent.PRESSED if isinstance(button.press, CallAction | PlanAction) and self._in_call_of(name):
+                if button.press_again == "hangup":
+                    self._hang_up()
             case ButtonEvent.PRESSED:
                 self._act(name, button.press)
             case ButtonEvent.HELD:
@@ -79,6 +79,8 @@ class Presses:
             match action:
                 case CallAction(target=target):
                     self._place(source, target)
+                case PlanAction(plan=plan):
+                    self._switchboard.plans.start(plan, source)
                 case ToggleAction(toggle=target):
                     self._toggle(source, target)
                 case "toggle":
@@ -89,14 +91,12 @@ class Presses:
                     self._display.event("custom", {"name": event, "source": source})
                 case "mute":
                     self._switchboard.chore(self._execute(source, MuteCommand()))
-                case "hangup" if conversation is not None:
-                    conversation.hang_up()
+                case "hangup":
+                    self._hang_up()
                 case "answer" if conversation is not None:
                     conversation.answer()
-                case "cancel" if conversation is not None:
-                    call = conversation.call
-                    if call.direction is Direction.OUTBOUND and not call.answered:
-                        conversation.hang_up(detail=f"cancelled by {source}")
+                case "cancel":
+                    self._cancel(source)
         except CommandError as error:
             logger.warning("%s: %s", source, error)
 
@@ -106,11 +106,24 @@ class Presses:
     def _toggle(self, source: str, target: str) -> None:
         conversation = self._switchboard.present
         if conversation is None or conversation.ending:
-            self._place(source, target)
+            if not self._switchboard.plans.cancel():
+                self._place(source, target)
         elif conversation.call.direction is Direction.INBOUND and not conversation.call.answered:
             conversation.answer()
         else:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._switchboard.plans.cancel()
+        if (conversation := self._switchboard.present) is not None:
             conversation.hang_up()
+
+    def _cancel(self, source: str) -> None:
+        self._switchboard.plans.cancel()
+        if (conversation := self._switchboard.present) is not None:
+            call = conversation.call
+            if call.direction is Direction.OUTBOUND and not call.answered:
+                conversation.hang_up(detail=f"cancelled by {source}")
 
     async def _execute(self, source: str, command: Command) -> None:
         try:
@@ -119,6 +132,8 @@ class Presses:
             logger.warning("%s: %s", source, error)
 
     def _in_call_of(self, button: str) -> bool:
+        if self._switchboard.plans.is_of(button):
+            return True
         conversation = self._switchboard.present
         return conversation is not None and not conversation.ending and self._placed == (button, conversation.call.id)
 

@@ -34,12 +34,13 @@ from agent.gateway.events import (
     RemoteDisplay,
     RemoteInfo,
 )
-from agent.media.control import MediaError
 from agent.media.messages import AudioFailed, AudioOpened, DtmfReceived, MediaDied, MediaEvent
 from agent.switchboard import commands
 from agent.switchboard.announcer import Announcer
 from agent.switchboard.display import Display
+from agent.switchboard.plans import Plans
 from agent.switchboard.presses import Presses
+from agent.switchboard.prompts import Prompts
 from agent.switchboard.relays import Relays
 from agent.switchboard.self_test import SelfTester
 from agent.switchboard.watchers import Watchers, Witness
@@ -47,7 +48,6 @@ from agent.switchboard.watchers import Watchers, Witness
 if TYPE_CHECKING:
     from agent.gateway.line import GatewayLine
     from agent.media.control import MediaProcess
-    from agent.media.prompts import PromptTo
     from agent.rtc.peer import Connected
     from agent.rtc.prefetch import Prefetch
     from hardware.board import Board
@@ -83,9 +83,11 @@ class Switchboard:
         self._shown: dict[str, CallState] = {}  # the last published state of each call
         self._rejected: set[str] = set()  # lines that were refused since they were ready
         self._chores: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self.stopping = False
         self._loop = asyncio.get_running_loop()
         self.self_test = SelfTester(self, dialling, media, self._running)
+        self.plans = Plans(self, dialling)
+        self.prompts = Prompts(self, dialling, media)
         self.presses = Presses(self, dialling.config, media)
         self.relays = Relays(dialling.config.relays, display)
 
@@ -171,47 +173,30 @@ class Switchboard:
 
     async def stop(self) -> None:
         """End the call cleanly, with a BYE, and take no new one."""
-        self._stopping = True
+        self.stopping = True
+        self.plans.cancel()
         if self.present is not None:
             self.present.hang_up(EndReason.SHUTDOWN)
         playing = self.announcer.stop()
         await self.self_test.stop()
         await asyncio.gather(*self._running.values(), *self._chores, *playing, return_exceptions=True)
 
-    async def play_prompt(self, name: str, to: PromptTo, *, loop: bool) -> float:
-        """Play a prompt of the config, in the call or on the idle speaker; how many seconds it is long.
-
-        Raises `CommandError`, and `MediaError` when the file cannot be played.
-        """
-        path = self._dialling.prompt(name)
-        if (conversation := self.present) is not None and not conversation.ending:
-            return await conversation.sounds.play_prompt(path, to, loop=loop)
-        if to != "speaker":
-            raise CommandError("command/play: there is no call, so nobody else to hear it")
-        if self._stopping:
-            raise CommandError("command/play: the device is shutting down")
-        return await self.announcer.play(self._dialling.idle_audio(), path, loop=loop)
-
-    async def check_prompts(self) -> None:
-        """Say in the journal which prompts of the config cannot be played, before somebody waits for one of them."""
-        rate_hz = self._dialling.idle_audio().rate_hz
-        for place, path in self._dialling.prompt_files():
-            try:
-                await self._media.load_prompt(path, rate_hz)
-            except MediaError as error:
-                logger.warning("%s: %s", place, error)
-
-    async def stop_prompt(self) -> None:
-        """End the prompt that plays, or what is heard after a call."""
-        if self.present is not None:
-            await self.present.sounds.stop_prompt()
-        self.announcer.stop()
-
     # ---- what is decided
 
     def place(self, command: CallCommand) -> Call:
         """Place a command's call. Raises `CommandError`."""
-        return self._place(self._dialling.of_command(command))
+        dial = self._dialling.of_command(command)
+        self.require_free()
+        return self.dial(dial)
+
+    def require_free(self) -> None:
+        """Raise `CommandError` where neither a call nor a plan can begin, because another one is going on."""
+        if self.stopping:
+            raise CommandError("command/call: the device is shutting down")
+        if self.busy:
+            raise CommandError("command/call: a call is going on; hang up first")
+        if (plan := self.plans.under_way) is not None:
+            raise CommandError(f"command/call: the plan {plan} is going on; hang up first")
 
     def resume(self, call: Call, *, muted: bool, away_s: float) -> None:
         """Take up a call that was going on when the daemon went, `away_s` ago. Its line must have been told."""
@@ -219,11 +204,8 @@ class Switchboard:
         line = self._lines[call.line]
         self._start(self._conversation(call, dial, line, muted=muted, away_s=away_s))
 
-    def _place(self, dial: DialSettings) -> Call:
-        if self._stopping:
-            raise CommandError("command/call: the device is shutting down")
-        if self._busy():
-            raise CommandError("command/call: a call is going on; hang up first")
+    def dial(self, dial: DialSettings) -> Call:
+        """Place a call of a device that is free for it. Raises `CommandError` where `retryBucketId` forbids it."""
         now_s = self._loop.time()
         if dial.retry_bucket is not None and (refusal := self._retries.refusal(dial.retry_bucket, now_s)):
             raise CommandError(f"command/call: {refusal}")
@@ -240,8 +222,8 @@ class Switchboard:
         return call
 
     def _take_incoming(self, incoming: IncomingCall) -> None:
-        decision = self._dialling.decide(incoming, busy=self._busy())
-        if self._stopping or decision.action in {"busy", "reject"}:
+        decision = self._dialling.decide(incoming, busy=self.busy)
+        if self.stopping or decision.action in {"busy", "reject"}:
             reason = EndReason.REJECTED if decision.action == "reject" else EndReason.BUSY
             logger.info("refusing a call: %s", decision.reason)
             self.chore(self._lines[incoming.line].bye(incoming.call_id, cause_of_reason(reason)))
@@ -310,16 +292,17 @@ class Switchboard:
                 self.present = None
             self.display.forget_warnings(call_id)
             self.display.event("call_ended", {"call": self.display.last_call})
-            self.display.call_over(conversation.call)
+            if not self.plans.goes_on_after(conversation):
+                self.display.call_over(conversation.call)
+                leave = leave_of(conversation.call, conversation.dial)
+                if leave is not None and newest and self.present is None and not self.stopping:
+                    self.announcer.take_leave(conversation.dial.audio, leave)
             self.publish_state()
-            leave = leave_of(conversation.call, conversation.dial)
-            if leave is not None and newest and not self._stopping:
-                self.announcer.take_leave(conversation.dial.audio, leave)
             self._gather_ahead()
 
     def _gather_ahead(self) -> None:
         """For the next call, while nobody waits for it."""
-        if self._prefetch is not None and not self._stopping:
+        if self._prefetch is not None and not self.stopping:
             for settings in self._dialling.peers_to_gather():
                 self._prefetch.keep(settings)
 
@@ -328,6 +311,7 @@ class Switchboard:
     def changed(self, conversation: Conversation) -> None:
         """A call's state, or what is told of it, is another."""
         self._watchers.changed(conversation)
+        self.plans.changed(conversation)
         call = conversation.call
         if call.ended:
             return  # `_run` tells it once everything is released
@@ -382,7 +366,9 @@ class Switchboard:
             self.display.line_is_well(line, lasting)
             self._gather_ahead()
 
-    def _busy(self) -> bool:
+    @property
+    def busy(self) -> bool:
+        """Whether there is a call, one that is about to end not counted."""
         return self.present is not None and not self.present.ending
 
     def _to_conversation(self, event: LineEvent) -> None:

@@ -28,6 +28,7 @@ from agent.calls.commands import (
 def test_a_call_names_a_target_a_destination_or_just_a_word() -> None:
     assert parse_command("call", b'{"target": "reception"}') == CallCommand(target="reception")
     assert parse_command("call", b"reception") == CallCommand(target="reception")
+    assert parse_command("call", b'{"plan": "visitor"}') == CallCommand(plan="visitor")
     assert parse_command("call", {"destinationNumber": "+123", "options": {"callerName": "x"}}) == CallCommand(
         destination="+123", options={"callerName": "x"}
     )
@@ -101,12 +102,16 @@ def test_a_prompt_is_named_with_where_to() -> None:
             b"",
             "'cal': expected one of call, hangup, answer, dtmf, ",
         ),
-        ("call", b"", "expected either target"),
-        ("call", b'{"target": "a", "destinationNumber": "+1"}', "expected either target"),
+        ("call", b"", "expected one of target, plan (each a name from the config) and destinationNumber"),
+        ("call", b'{"target": "a", "plan": "b"}', "expected one of target, plan"),
+        ("call", b'{"plan": ""}', "plan: expected the name of a plan in the config"),
+        ("call", b'{"plan": "b", "line": "x"}', "a plan takes neither line nor options"),
+        ("call", b'{"plan": "b", "options": {"timeoutSecs": 5}}', "a plan takes neither line nor options"),
+        ("call", b'{"target": "a", "destinationNumber": "+1"}', "expected one of target, plan"),
         (
             "call",
             b'{"tarqet": "a"}',
-            "tarqet: unknown field, expected one of destinationNumber, line, options, target, transaction",
+            "tarqet: unknown field, expected one of destinationNumber, line, options, plan, target, transaction",
         ),
         ("call", b'{"target": 7}', "target: expected the name of a target in the config"),
         ("call", b'{"target": "a"', "not valid JSON"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.settings.actions import EXPECTED_ACTION, CallAction, DtmfAction, EventAction, ToggleAction
+from agent.settings.actions import EXPECTED_ACTION, CallAction, DtmfAction, EventAction, PlanAction, ToggleAction
 from agent.settings.load import parse_config
 from agent.settings.service import ServiceConfig, control_socket_path, state_folder
 from tests.settings.tables import MINIMAL, with_value
@@ -91,6 +91,7 @@ def test_defaults_are_those_of_the_design(tmp_path: Path) -> None:
     ("action", "expected"),
     [
         ({"target": "t"}, CallAction(target="t")),
+        ({"plan": "p"}, PlanAction(plan="p")),
         ({"toggle": "t"}, ToggleAction(toggle="t")),
         ({"dtmf": "12A#"}, DtmfAction(dtmf="12A#")),
         ({"event": "help"}, EventAction(event="help")),
@@ -98,7 +99,7 @@ def test_defaults_are_those_of_the_design(tmp_path: Path) -> None:
     ],
 )
 def test_a_button_does_one_of_these(action: Any, expected: Any, tmp_path: Path) -> None:
-    config = parse_config(with_value("buttons.b.press", action), tmp_path)
+    config = parse_config({**with_value("buttons.b.press", action), "plans": {"p": {"steps": [["t"]]}}}, tmp_path)
     assert config.buttons["b"].press == expected
 
 
@@ -108,8 +109,8 @@ ACTION = EXPECTED_ACTION
 TOPIC = 'not in the right form, expected a topic without "+", "#" and without "/" at its ends'
 SOCKET = "not in the right form, expected absolute path of at most 107 characters"
 SECTIONS = (
-    "device, lines, call_defaults, targets, incoming, retry_limit, buttons, inputs, lamps, relays, sounders, audio, "
-    "prompts, self_test, board, mqtt, service"
+    "device, lines, call_defaults, targets, plans, incoming, retry_limit, buttons, inputs, lamps, relays, sounders, "
+    "audio, prompts, self_test, board, mqtt, service"
 )
 CALLER = 'not in the right form, expected a number, a SIP URI or a pattern such as "+49*" or "sip:*@office.example.com"'
 
@@ -160,7 +161,7 @@ CALLER = 'not in the right form, expected a number, a SIP URI or a pattern such 
         ("audio.tones", "uk", 'not possible, expected "etsi" or "us"'),
         ("service.state_dir", "state", "not in the right form, expected absolute path"),
         ("lines", {}, "empty, expected at least one entry"),
-        ("plans", {}, f"unknown key, expected one of {SECTIONS}"),
+        ("schedules", {}, f"unknown key, expected one of {SECTIONS}"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_what_is_expected(
