@@ -28,7 +28,8 @@ MAX_DRIFT_PPM = 1000.0  # more is no clock but a queue that jumps
 class Reference:
     """`captured` with each period of the microphone, `played` with each write, `take` for each block in between.
 
-    `shift_frames` moves the reference: positive makes it later. `placed_anew` counts, `drift_ppm` is how much faster
+    `shift_frames` moves the reference: positive makes it later. `placed_anew` counts how often something else has moved
+    it, `drift_ppm` is how much faster
     the speaker's queue fills than the microphone's clock lets it, None before it can be told.
     """
 
@@ -79,16 +80,16 @@ class Reference:
         if not samples:
             return
         self.queued_frames = queued_frames
-        self._least_queued = min(self._least_queued, queued_frames)
         block = np.frombuffer(samples, np.int16)
         place = self._captured + queued_frames
         off = place - self._end
         if self._end == 0 or abs(off) > self._jump:
-            self._place(place)
+            self._place(place)  # a speaker that begins has next to nothing queued: that says nothing of what follows
         elif interrupted:
             self._looks = self._sum = 0
             self._slide(off)
         else:
+            self._least_queued = min(self._least_queued, queued_frames)
             self._look(off)
         self._write(block)
 
@@ -121,8 +122,9 @@ class Reference:
         mean = self._sum / LOOKS
         self._looks = self._sum = 0
         if self._least_queued < self._most_ahead:  # what is not written yet cannot be given: better later than holed
-            self._most_ahead = max(self._least_queued, 0)
+            self._most_ahead, before = max(self._least_queued, 0), self._ahead
             self.shift_frames = self._shift_frames
+            self.placed_anew += self._ahead != before
         self._least_queued = self._ring.size
         if self._first_mean is None:
             self._first_mean = (self._captured, mean)
