@@ -29,8 +29,8 @@ class Reference:
     """`captured` with each period of the microphone, `played` with each write, `take` for each block in between.
 
     `shift_frames` moves the reference: positive makes it later. `placed_anew` counts how often something else has moved
-    it, `drift_ppm` is how much faster
-    the speaker's queue fills than the microphone's clock lets it, None before it can be told.
+    it. `drift_ppm` is how much faster the speaker's queue fills than the microphone's clock lets it, None before it can
+    be told.
     """
 
     def __init__(self, rate_hz: int) -> None:
