@@ -13,7 +13,7 @@ has a method of its own, and comparisons stand in place of `min`, `max` and `tim
 
 from __future__ import annotations
 
-from agent.media.opus import CLOCK_RATE_HZ
+from agent.media.codecs.opus import CLOCK_RATE_HZ
 
 BIN_FRAMES = 48  # 1 ms
 BINS = 512  # later than half a second is a fault, not jitter

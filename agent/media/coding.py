@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.media.codec import format_of
-from agent.media.codecs import make_decoder
+from agent.media.codecs.agreed import make_decoder
+from agent.media.codecs.codec import format_of
 
 if TYPE_CHECKING:
-    from agent.media.codec import Decoder
+    from agent.media.codecs.codec import Decoder
 
 _CELT_ONLY = 0x80  # TOC: no SILK layer, hence no in-band FEC (RFC 6716 3.1)
 _STEREO = 0x04
@@ -34,7 +34,7 @@ def _no_fec(_packet: bytes) -> bool:
 
 
 class Coding:
-    """A codec of the call by its name in `agent.media.codec.FORMATS`; the decoder is made when it is first needed.
+    """A codec of the call by its name in `codecs.codec.FORMATS`; the decoder is made when it is first needed.
 
     Raises CodecError for a codec that is not ours.
     """

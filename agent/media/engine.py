@@ -22,10 +22,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.media.codec import format_of
+from agent.media.codecs.codec import format_of
+from agent.media.codecs.opus import SAMPLE_BYTES, SAMPLE_RATES_HZ
 from agent.media.counters import Counters, Totals
 from agent.media.messages import MediaStats
-from agent.media.opus import SAMPLE_BYTES, SAMPLE_RATES_HZ
 from agent.media.receiver import Receiver
 from agent.media.reporter import Reporter
 from agent.media.sender import Sender, TxPosition, random_position

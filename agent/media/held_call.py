@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent.media import counters, telephone_event, tones, wire
+from agent.media.codecs.opus import SAMPLE_RATES_HZ
 from agent.media.messages import AudioSetup, TransportSetup
-from agent.media.opus import SAMPLE_RATES_HZ
 from agent.media.packets import MAX_SOURCES
 
 if TYPE_CHECKING:

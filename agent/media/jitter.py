@@ -29,7 +29,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from agent.media.arrival import ArrivalDelays
-from agent.media.opus import CLOCK_RATE_HZ
+from agent.media.codecs.opus import CLOCK_RATE_HZ
 from agent.media.packet_ring import NO_AUDIO, RING_PACKETS, PacketRing
 from agent.media.rtp import timestamp_delta
 

@@ -41,7 +41,7 @@ class AudioSetup:
     channels: int = 1  # 2: captured, coded, decoded and played in stereo where the device and the far end have it
     tone_plan: str = "etsi"
     tone_volume_db: float = 0.0  # above (or below) what the plan says
-    echo_canceller: str = "off"  # one of `agent.media.echo.STAGES`; what the board lacks is replaced by the next best
+    echo_canceller: str = "off"  # one of `agent.media.voice.echo.STAGES`; where the board lacks it, the next best
     noise_suppression: str = "off"  # "low" | "moderate" | "high" | "very_high": 6, 12, 18, 21 dB
     gain_control: bool = False
     one_clock: bool = False  # microphone and speaker run on one clock
@@ -89,7 +89,7 @@ class RtpSetup:
     cname: str
     jitter_min_ms: int = 10  # the jitter buffer's delay follows the network in between
     jitter_max_ms: int = 200
-    codec: str = "opus"  # a name of `agent.media.codec.FORMATS`, both ways
+    codec: str = "opus"  # a name of `agent.media.codecs.codec.FORMATS`, both ways
     dtmf_payload_type: int | None = None
     remote_dtmf_payload_type: int | None = None
     dtmf_clock_hz: int | None = None

@@ -19,10 +19,10 @@ import time
 from typing import TYPE_CHECKING
 
 from agent.media import wire
+from agent.media.codecs.opus import CodecError, library
 from agent.media.counters import Counters, Totals
 from agent.media.engine import Engine
 from agent.media.messages import voice_wanted
-from agent.media.opus import CodecError, library
 from agent.media.packets import SocketPackets
 from agent.media.realtime import lock_memory, take_priority
 from agent.media.volume import Volume
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from agent.media.packets import Address
     from agent.media.self_test import SelfTest
     from agent.media.sound import Sound
-    from agent.media.voice import VoiceProcessor
+    from agent.media.voice.processor import VoiceProcessor
 
 STATS_INTERVAL_S = 1.0
 CONTROL_TURNS = 2  # nothing the control process says is more urgent than 20 ms
@@ -201,7 +201,7 @@ class MediaServer:
             return None
         lost = "no echo canceller, noise suppression or gain control"
         try:
-            from agent.media.voice import VoiceProcessor  # noqa: PLC0415 - needs numpy: only calls that want it
+            from agent.media.voice.processor import VoiceProcessor  # noqa: PLC0415 - needs numpy: only calls that want it
 
             return VoiceProcessor(setup, note=self._note, lacks=self._lacks)
         except ImportError as error:

@@ -17,7 +17,7 @@ from functools import cache
 from operator import add
 from pathlib import Path
 
-from agent.media.opus import SAMPLE_BYTES
+from agent.media.codecs.opus import SAMPLE_BYTES
 from agent.media.prompts import PROMPT_PEAK_DBFS
 
 MAX_PROMPT_S = 180.0  # 17 MB at 48 kHz; longer is music, and not what a board of 512 MB should keep in memory

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.media import rtp
-from agent.media.codec import format_of
+from agent.media.codecs.codec import format_of
+from agent.media.codecs.continuation import bridge, faded_in
+from agent.media.codecs.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, CodecError
 from agent.media.coding import Coding
-from agent.media.continuation import bridge, faded_in
 from agent.media.jitter import CONCEAL, FEC, PACKET, SILENCE, JitterBuffer
 from agent.media.levels import LevelMeter
-from agent.media.opus import CLOCK_RATE_HZ, SAMPLE_BYTES, CodecError
 from agent.media.reception import Reception
 from agent.media.srtp import SrtpError
 from agent.media.stretch import accelerate, expand

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.media.opus import CLOCK_RATE_HZ
+from agent.media.codecs.opus import CLOCK_RATE_HZ
 
 MAX_DROPOUT = 3000  # packets (RFC 3550 A.1): further on, and the sender has started anew; nothing of it was lost
 MAX_TRANSIT_STEP = CLOCK_RATE_HZ  # a second: more is the sender's clock jumping, not the network

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.media import rtcp
-from agent.media.codec import format_of
+from agent.media.codecs.codec import format_of
 from agent.media.srtp import SrtpError
 
 if TYPE_CHECKING:

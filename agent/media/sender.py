@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.media import rtp
-from agent.media.codec import format_of
-from agent.media.codecs import make_encoder
+from agent.media.codecs.agreed import make_encoder
+from agent.media.codecs.codec import format_of
+from agent.media.codecs.opus import UNSENT_BYTES
 from agent.media.encoder_control import EncoderControl, EncoderLimits, EncoderSettings
 from agent.media.levels import LevelMeter
-from agent.media.opus import UNSENT_BYTES
 from agent.media.telephone_event import EventSender
 
 if TYPE_CHECKING:

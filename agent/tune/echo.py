@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from agent.media.messages import AudioSetup
-from agent.media.voice import VoiceProcessor
+from agent.media.voice.processor import VoiceProcessor
 from agent.tune.duplex import Devices, Listener, Progress, run_script
 from agent.tune.figures import Curve, EchoFigures
 from agent.tune.levels import dbfs

@@ -35,6 +35,6 @@ on_device 'cd /tmp && /opt/callpoint/venv/bin/python /src/tests/arm64/installed.
 on_device 'cd /tmp && /opt/callpoint/venv/bin/callpoint check --no-secrets --config /src/config/callpoint.toml' >&2
 # Not those of sockets: qemu passes on only some socket options, and the kernel is this machine's anyway.
 on_device 'cd /src && /opt/callpoint/venv/bin/python -m pytest -q -p no:cacheprovider --timeout=0 \
-    tests/media/test_opus.py tests/media/test_jitter.py tests/media/test_rtp.py tests/media/test_srtp.py \
-    tests/media/test_stretch.py tests/media/test_voice.py::test_the_echo_of_what_was_played_vanishes' >&2
+    tests/media/codecs/test_opus.py tests/media/test_jitter.py tests/media/test_rtp.py tests/media/test_srtp.py \
+    tests/media/test_stretch.py tests/media/voice/test_processor.py::test_the_echo_of_what_was_played_vanishes' >&2
 mv "$RESULT.part" "$RESULT"

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from agent.media.messages import AudioSetup
-from agent.media.speexdsp import LinearEchoCanceller, Preprocessor
-from agent.media.voice import VoiceProcessor
-from agent.media.webrtc_processing import WebRtcProcessing
+from agent.media.voice.processor import VoiceProcessor
+from agent.media.voice.speexdsp import LinearEchoCanceller, Preprocessor
+from agent.media.voice.webrtc_processing import WebRtcProcessing
 from tests.bench.echo_scenes import RATE_HZ, Samples, Scene, judge
 
 RESULTS = Path("build/bench/echo.json")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.media.messages import AudioSetup
-from agent.media.voice import VoiceProcessor
+from agent.media.voice.processor import VoiceProcessor
 from tests.media.call_model import speech
 
 Samples = NDArray[np.int16]

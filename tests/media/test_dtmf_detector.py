@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.media.codecs import make_decoder, make_encoder
+from agent.media.codecs.agreed import make_decoder, make_encoder
 from agent.media.dtmf_detector import COLUMNS_HZ, KEYPAD, ROWS_HZ, DtmfDetector
 from agent.media.messages import OpusSetup
 from tests.media.call_model import RATE_HZ, Samples, speech

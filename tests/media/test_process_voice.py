@@ -17,9 +17,9 @@ from agent.media.engine import Engine
 from agent.media.messages import AudioSetup, StatsReport
 from agent.media.mixer import SpeakerMixer
 from agent.media.process import MediaServer
-from agent.media.reference import Reference
 from agent.media.sound import Sound
-from agent.media.voice import VoiceFigures, VoiceProcessor
+from agent.media.voice.processor import VoiceFigures, VoiceProcessor
+from agent.media.voice.reference import Reference
 from tests.media.call_model import RATE_HZ, page
 from tests.media.echo_model import Samples, voice_of
 from tests.media.running import PATIENCE_S, VIRTUAL, Media, running

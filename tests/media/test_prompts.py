@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.lab import voice
-from agent.media.codecs import make_decoder, make_encoder
+from agent.media.codecs.agreed import make_decoder, make_encoder
 from agent.media.messages import OpusSetup
 from agent.media.mixer import SpeakerMixer
 from agent.media.prompt_files import FLOOR, MAX_KEPT, PromptError, PromptFiles

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.media import counters, rtp
-from agent.media.codecs import make_encoder
+from agent.media.codecs.agreed import make_encoder
 from agent.media.counters import Counters, Totals
 from agent.media.engine import Engine
 from agent.media.messages import OpusSetup

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from agent.media import rtcp, rtp
-from agent.media.codec import FORMATS, format_of
+from agent.media.codecs.codec import FORMATS, format_of
+from agent.media.codecs.opus import MAX_PACKET_BYTES, packet_frames
 from agent.media.encoder_control import MAX_FEC_PERCENT, EncoderSettings
 from agent.media.messages import OpusSetup
-from agent.media.opus import MAX_PACKET_BYTES, packet_frames
 from agent.media.sender import Sender
 from tests.media.call_model import (
     LATENCY_S,

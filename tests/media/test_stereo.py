@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.media.codec import FORMATS
-from agent.media.codecs import make_decoder, make_encoder
+from agent.media.codecs.agreed import make_decoder, make_encoder
+from agent.media.codecs.codec import FORMATS
 from agent.media.engine import Engine
 from agent.media.messages import OpusSetup
 from tests.media.call_model import (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.media.continuation import bridge, faded_in
+from agent.media.codecs.continuation import bridge, faded_in
 from agent.media.stretch import accelerate, expand, pitch_period
 
 RATES_HZ = (8000, 16000, 48000)

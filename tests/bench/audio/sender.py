@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.media import rtp
+from agent.media.codecs.opus import Decoder, Encoder
 from agent.media.messages import SrtpKeys
-from agent.media.opus import Decoder, Encoder
 from agent.media.srtp import SrtpSession
 from agent.rtc.peer import AudioPeer, Connected, Failed, PeerEvent, PeerSettings
 from tests.bench.audio.priority import lift_this_thread

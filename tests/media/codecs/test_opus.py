@@ -3,7 +3,7 @@ import ctypes
 import numpy as np
 import pytest
 
-from agent.media.opus import CLOCK_RATE_HZ, Decoder, Encoder, OpusError, library, packet_frames
+from agent.media.codecs.opus import CLOCK_RATE_HZ, Decoder, Encoder, OpusError, library, packet_frames
 from tests.media.call_model import speech
 
 FRAME = 960

@@ -6,13 +6,13 @@ import av
 import numpy as np
 import pytest
 
-from agent.media.codec import FORMATS, format_of
-from agent.media.codecs import make_decoder, make_encoder
-from agent.media.g711 import G711
-from agent.media.g722 import G722
+from agent.media.codecs.agreed import make_decoder, make_encoder
+from agent.media.codecs.codec import FORMATS, format_of
+from agent.media.codecs.g711 import G711
+from agent.media.codecs.g722 import G722
+from agent.media.codecs.opus import SAMPLE_RATES_HZ, CodecError
+from agent.media.codecs.resample import Resampler
 from agent.media.messages import OpusSetup
-from agent.media.opus import SAMPLE_RATES_HZ, CodecError
-from agent.media.resample import Resampler
 from tests.media.call_model import LATENCY_S, PERIOD_FRAMES, RATE_HZ, Conversation, delay_frames, speech
 
 TELEPHONY = [name for name in FORMATS if name != "opus"]

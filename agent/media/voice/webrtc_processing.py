@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-from agent.media.voice_blocks import BLOCKS_A_SECOND, Block
+from agent.media.voice.blocks import BLOCKS_A_SECOND, Block
 
 NOISE_LEVELS = ("low", "moderate", "high", "very_high")  # 6, 12, 18 and 21 dB
 MAX_GAIN_DB = 24.0  # of the gain control: enough for a voice at three metres; more lifts the room

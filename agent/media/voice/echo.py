@@ -18,10 +18,10 @@ from typing import Protocol
 
 import numpy as np
 
-from agent.media.residual_echo import ResidualEcho
-from agent.media.speexdsp import LinearEchoCanceller, Preprocessor, SpeexDspMissing
-from agent.media.voice_blocks import BLOCKS_A_SECOND, Block
-from agent.media.webrtc_processing import NOISE_LEVELS, ProcessingMissing, WebRtcProcessing, lag_frames
+from agent.media.voice.blocks import BLOCKS_A_SECOND, Block
+from agent.media.voice.residual_echo import ResidualEcho
+from agent.media.voice.speexdsp import LinearEchoCanceller, Preprocessor, SpeexDspMissing
+from agent.media.voice.webrtc_processing import NOISE_LEVELS, ProcessingMissing, WebRtcProcessing, lag_frames
 
 TAIL_MS = 128  # of the room that the linear stage follows; AEC3 takes what comes later
 NOISE_DB = {"off": 0, **dict(zip(NOISE_LEVELS, (6, 12, 18, 21), strict=True))}  # as WebRTC's levels

@@ -5,9 +5,9 @@ from __future__ import annotations
 from array import array
 from typing import Protocol
 
-from agent.media.continuation import Continuation
-from agent.media.opus import MAX_PACKET_FRAMES, SAMPLE_BYTES, CodecError
-from agent.media.resample import Resampler
+from agent.media.codecs.continuation import Continuation
+from agent.media.codecs.opus import MAX_PACKET_FRAMES, SAMPLE_BYTES, CodecError
+from agent.media.codecs.resample import Resampler
 
 MAX_PACKET_BYTES = 960  # 120 ms of 64 kbit/s, as long as Opus' longest
 
@@ -23,7 +23,7 @@ class Waveform(Protocol):
 
 
 class WaveformEncoder:
-    """`agent.media.codec.Encoder` around a waveform codec; two channels are mixed to one."""
+    """`agent.media.codecs.codec.Encoder` around a waveform codec; two channels are mixed to one."""
 
     def __init__(self, codec: Waveform, ptime_ms: int, rate_hz: int, headroom: int = 0, channels: int = 1) -> None:
         self._rate_hz, self._channels = rate_hz, channels
@@ -61,7 +61,7 @@ def mixed_down(stereo: memoryview) -> array[int]:
 
 
 class WaveformDecoder:
-    """`agent.media.codec.Decoder` around a waveform codec; what is missing is continued at the
+    """`agent.media.codecs.codec.Decoder` around a waveform codec; what is missing is continued at the
     voice's pitch, for a while."""
 
     def __init__(self, codec: Waveform, rate_hz: int, channels: int = 1) -> None:

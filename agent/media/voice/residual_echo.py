@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.media.voice_blocks import HOLD_A_BLOCK, Block, NoiseFloor, TypicalLevel, decibels, power
+from agent.media.voice.blocks import HOLD_A_BLOCK, Block, NoiseFloor, TypicalLevel, decibels, power
 
 MARGIN_DB, WIDTH_DB = 5.0, 5.0  # above the typical residual: where a near talker begins to be one, and is certain
 DEPTH_DB = 15.0  # of further attenuation: with it a distorting speaker's echo comes to 35 dB, and words keep their ends

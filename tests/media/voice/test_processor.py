@@ -9,11 +9,12 @@ import pytest
 
 from agent.lab.measure import aligned_correlation
 from agent.lab.voice import babble
-from agent.media import speexdsp, voice
-from agent.media.echo import STAGES, Untouched
+from agent.media.codecs.opus import SAMPLE_RATES_HZ
 from agent.media.messages import AudioSetup
-from agent.media.opus import SAMPLE_RATES_HZ
-from agent.media.speexdsp import SpeexDspMissing
+from agent.media.voice import processor as voice
+from agent.media.voice import speexdsp
+from agent.media.voice.echo import STAGES, Untouched
+from agent.media.voice.speexdsp import SpeexDspMissing
 from tests.media.echo_model import Loop, echo_of, level_db, voice_of
 
 

@@ -18,7 +18,7 @@ from collections import deque
 
 import numpy as np
 
-from agent.media.voice_blocks import Block, Floats, power
+from agent.media.voice.blocks import Block, Floats, power
 
 WINDOW = 8192  # samples at the lower rate: 0.5 s, of which an echo of up to `MAX_DELAY_S` leaves half
 HOP = 2048

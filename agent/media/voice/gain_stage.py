@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from agent.media.speexdsp import Preprocessor, SpeexDspMissing
-from agent.media.voice_blocks import BLOCKS_A_SECOND, Block
-from agent.media.webrtc_processing import GainControl, ProcessingMissing
+from agent.media.voice.blocks import BLOCKS_A_SECOND, Block
+from agent.media.voice.speexdsp import Preprocessor, SpeexDspMissing
+from agent.media.voice.webrtc_processing import GainControl, ProcessingMissing
 
 
 class GainStage(Protocol):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.media.far_end_alone import FarEndAlone
-from agent.media.voice_blocks import Block
+from agent.media.voice.blocks import Block
+from agent.media.voice.far_end_alone import FarEndAlone
 
 CLOSED_GAIN = 10 ** (-36 / 20)  # with the room's own 0 to 10 dB, what ITU-T G.131 asks of an echo at 300 ms
 HANGOVER_BLOCKS = 15  # the room's own end: 150 ms

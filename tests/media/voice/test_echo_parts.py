@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.lab.voice import babble
-from agent.media.echo_delay import EchoDelay
-from agent.media.erle import ErleMeter
-from agent.media.far_end_alone import FarEndAlone
-from agent.media.half_duplex import HalfDuplex
-from agent.media.reference import LEAD_S, Reference
-from agent.media.speexdsp import LinearEchoCanceller, Preprocessor
+from agent.media.voice.echo_delay import EchoDelay
+from agent.media.voice.erle import ErleMeter
+from agent.media.voice.far_end_alone import FarEndAlone
+from agent.media.voice.half_duplex import HalfDuplex
+from agent.media.voice.reference import LEAD_S, Reference
+from agent.media.voice.speexdsp import LinearEchoCanceller, Preprocessor
 from tests.media.echo_model import echo_of, level_db, voice_of
 
 FRAMES = 480

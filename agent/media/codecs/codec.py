@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.media.opus import CLOCK_RATE_HZ, MAX_PACKET_FRAMES, CodecError, packet_frames
+from agent.media.codecs.opus import CLOCK_RATE_HZ, MAX_PACKET_FRAMES, CodecError, packet_frames
 
 _FRAMES_A_BYTE = 6  # 64 kbit/s are 8 bytes a millisecond, which is 48 frames
 

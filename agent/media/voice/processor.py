@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from agent.media.echo import Cascade, make_stage
-from agent.media.echo_delay import EchoDelay
-from agent.media.erle import ErleMeter
-from agent.media.far_end_alone import FarEndAlone
-from agent.media.gain_stage import make_gain
-from agent.media.half_duplex import HalfDuplex
-from agent.media.reference import Reference
-from agent.media.voice_blocks import BLOCKS_A_SECOND, Block, power
+from agent.media.voice.blocks import BLOCKS_A_SECOND, Block, power
+from agent.media.voice.echo import Cascade, make_stage
+from agent.media.voice.echo_delay import EchoDelay
+from agent.media.voice.erle import ErleMeter
+from agent.media.voice.far_end_alone import FarEndAlone
+from agent.media.voice.gain_stage import make_gain
+from agent.media.voice.half_duplex import HalfDuplex
+from agent.media.voice.reference import Reference
 
 if TYPE_CHECKING:
     from agent.media.messages import AudioSetup

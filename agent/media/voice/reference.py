@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent.media.voice_blocks import Block
+from agent.media.voice.blocks import Block
 
 RING_S = 2.0
 LEAD_S = 0.004  # the reference comes ahead of the sound by this: a canceller can follow an echo, not foresee it

@@ -6,7 +6,7 @@ that is learned (a Geigel detector, D. L. Duttweiler 1978, with a learned thresh
 
 from __future__ import annotations
 
-from agent.media.voice_blocks import HOLD_A_BLOCK, Block, NoiseFloor, TypicalLevel, decibels, power
+from agent.media.voice.blocks import HOLD_A_BLOCK, Block, NoiseFloor, TypicalLevel, decibels, power
 
 FAR_POWER = (32768 * 10 ** (-50 / 20)) ** 2  # of the reference: -50 dBFS, below it nothing comes back
 START_DB = 12.0  # microphone over reference: more than any room gives, so that it is found from above

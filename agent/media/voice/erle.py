@@ -7,7 +7,7 @@ noticed, and is left out.
 
 from __future__ import annotations
 
-from agent.media.voice_blocks import BLOCKS_A_SECOND, NO_POWER, TypicalLevel, decibels
+from agent.media.voice.blocks import BLOCKS_A_SECOND, NO_POWER, TypicalLevel, decibels
 
 MEMORY_BLOCKS = 3 * BLOCKS_A_SECOND  # of far-end speech: the figure is that of the last seconds, not of the call
 LEAST_BLOCKS = BLOCKS_A_SECOND  # before that it is chance
