@@ -7,18 +7,12 @@ does not work on a Pi 5; a button that is dead for such a reason must be a messa
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hardware.buttons import ButtonSpec
-from hardware.inputs import InputSpec
-from hardware.lamps import LampSpec
-from hardware.outputs import OnOutput, OutputSpecs
-from hardware.pin_board import OnButton, OnInput, PinBoard, pins_of
-from hardware.relays import RelaySpec
-from hardware.sounders import SounderSpec
-from hardware.taken_pins import BoardError, PinErrors, check_pins
+from hardware.outputs import OutputSpecs
+from hardware.pin_board import PinBoard
+from hardware.taken_pins import BoardError, PinErrors
 
 CURE_VIRTUAL = 'or set the board to "virtual" if this is no Raspberry Pi'
 
@@ -28,28 +22,9 @@ class GpioBoard(PinBoard):
 
     kind = "gpio"
 
-    def __init__(
-        self,
-        buttons: Mapping[str, ButtonSpec],
-        lamps: Mapping[str, LampSpec],
-        on_button: OnButton,
-        *,
-        relays: Mapping[str, RelaySpec] | None = None,
-        sounders: Mapping[str, SounderSpec] | None = None,
-        on_relay: OnOutput | None = None,
-        inputs: Mapping[str, InputSpec] | None = None,
-        on_input: OnInput | None = None,
-    ) -> None:
-        outputs = OutputSpecs(lamps, relays or {}, sounders or {})
-        check_pins(pins_of(buttons, inputs or {}, outputs))
+    def _open_factory(self, outputs: OutputSpecs) -> tuple[Any, PinErrors]:
         self._relay_gpios = [relay.gpio for relay in outputs.relays.values()]
-        errors: PinErrors = ()
-        self._factory: Any = None
-        if buttons or inputs or outputs:
-            self._factory, errors = open_lgpio_factory()
-        super().__init__(
-            self._factory, buttons, outputs, on_button, errors, on_relay=on_relay, inputs=inputs, on_input=on_input
-        )
+        return open_lgpio_factory()
 
     def _release_pins(self) -> None:
         super()._release_pins()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -24,11 +25,12 @@ from hardware.buttons import ButtonEvent, ButtonSpec
 from hardware.colours import Colour
 from hardware.contacts import Contact
 from hardware.inputs import InputLevel, InputSpec
-from hardware.lamps import LampPattern
+from hardware.lamps import LampPattern, LampSpec
 from hardware.outputs import OnOutput, Outputs, OutputSpecs
 from hardware.presses import PressPattern
-from hardware.sounders import Cadence
-from hardware.taken_pins import PinErrors, taking
+from hardware.relays import RelaySpec
+from hardware.sounders import Cadence, SounderSpec
+from hardware.taken_pins import PinErrors, check_pins, taking
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +49,8 @@ def pins_of(
     yield from outputs.pins()
 
 
-class PinBoard:
-    """Runs `buttons`, `inputs` and `outputs` on the pins of a gpiozero factory (None: nothing is there).
+class PinBoard(ABC):
+    """Runs everything on the pins of the gpiozero factory that a kind of board opens; where there is nothing, none is.
 
     `on_button(name, event)` and `on_input(name, active)` are called from the board's thread, one event at a time and in
     order, the latter also with the level that each input has at the start. They must return soon and not raise; an
@@ -58,12 +60,12 @@ class PinBoard:
 
     def __init__(
         self,
-        factory: Any,
         buttons: Mapping[str, ButtonSpec],
-        outputs: OutputSpecs,
+        lamps: Mapping[str, LampSpec],
         on_button: OnButton,
-        pin_errors: PinErrors,
         *,
+        relays: Mapping[str, RelaySpec] | None = None,
+        sounders: Mapping[str, SounderSpec] | None = None,
         on_relay: OnOutput | None = None,
         inputs: Mapping[str, InputSpec] | None = None,
         on_input: OnInput | None = None,
@@ -71,7 +73,13 @@ class PinBoard:
         """Raises `BoardError`; no pin is held then."""
         self._on_button, self._on_input = on_button, on_input
         self._complained: set[str] = set()
-        self._pin_errors = pin_errors
+        self._button_specs, self._input_specs = dict(buttons), dict(inputs or {})
+        outputs = OutputSpecs(lamps, relays or {}, sounders or {})
+        check_pins(pins_of(buttons, self._input_specs, outputs))
+        self._factory: Any = None
+        self._pin_errors: PinErrors = ()
+        if buttons or inputs or outputs:
+            self._factory, self._pin_errors = self._open_factory(outputs)
         self._changed = threading.Condition()  # guards everything below; its lock is re-entrant
         self._pending: deque[tuple[Contact[Any], ButtonEvent | bool]] = deque()
         self._buttons: dict[str, Contact[PressPattern]] = {}
@@ -81,22 +89,26 @@ class PinBoard:
         self._thread = threading.Thread(target=self._run, name="board", daemon=True)
         with self._changed:  # an edge may come as soon as a button watches its pin
             # Those first: a relay that a daemon before this one left active must not wait.
-            self._outputs = Outputs(factory, outputs, pin_errors, on_relay)
+            self._outputs = Outputs(self._factory, outputs, self._pin_errors, on_relay)
             try:
-                self._take_pins(factory, buttons, inputs or {})
+                self._take_pins()
             except BaseException:
                 self._release_pins()
                 raise
-        if factory is not None:
+        if self._factory is not None:
             self._thread.start()
 
-    def _take_pins(self, factory: Any, buttons: Mapping[str, ButtonSpec], inputs: Mapping[str, InputSpec]) -> None:
-        for name, button in buttons.items():
+    @abstractmethod
+    def _open_factory(self, outputs: OutputSpecs) -> tuple[Any, PinErrors]:
+        """The gpiozero factory, and the exceptions that its pins raise. Raises `BoardError`."""
+
+    def _take_pins(self) -> None:
+        for name, button in self._button_specs.items():
             with taking(f"button {name!r} on GPIO {button.gpio}", self._pin_errors):
-                self._buttons[name] = self._button(name, button, factory.pin(button.gpio))
-        for name, spec in inputs.items():
+                self._buttons[name] = self._button(name, button, self._factory.pin(button.gpio))
+        for name, spec in self._input_specs.items():
             with taking(f"input {name!r} on GPIO {spec.gpio}", self._pin_errors):
-                contact = self._inputs[name] = self._input(name, spec, factory.pin(spec.gpio))
+                contact = self._inputs[name] = self._input(name, spec, self._factory.pin(spec.gpio))
             self._pending.append((contact, contact.signal.active))
 
     def _button(self, name: str, spec: ButtonSpec, pin: Any) -> Contact[PressPattern]:

@@ -6,17 +6,11 @@ For the lab, for tests, and for a device whose only button is MQTT.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
-from hardware.buttons import ButtonSpec
-from hardware.inputs import InputSpec
-from hardware.lamps import LampSpec
-from hardware.outputs import OnOutput, OutputSpecs
-from hardware.pin_board import OnButton, OnInput, PinBoard, pins_of
-from hardware.relays import RelaySpec
-from hardware.sounders import SounderSpec
-from hardware.taken_pins import PinErrors, check_pins
+from hardware.outputs import OutputSpecs
+from hardware.pin_board import PinBoard
+from hardware.taken_pins import PinErrors
 
 TAP_S = 0.2  # an unhurried finger
 
@@ -27,44 +21,24 @@ class VirtualBoard(PinBoard):
 
     kind = "virtual"
 
-    def __init__(
-        self,
-        buttons: Mapping[str, ButtonSpec],
-        lamps: Mapping[str, LampSpec],
-        on_button: OnButton,
-        *,
-        relays: Mapping[str, RelaySpec] | None = None,
-        sounders: Mapping[str, SounderSpec] | None = None,
-        on_relay: OnOutput | None = None,
-        inputs: Mapping[str, InputSpec] | None = None,
-        on_input: OnInput | None = None,
-    ) -> None:
-        outputs = OutputSpecs(lamps, relays or {}, sounders or {})
-        check_pins(pins_of(buttons, inputs or {}, outputs))
-        self._specs, self._input_specs = dict(buttons), dict(inputs or {})
+    def _open_factory(self, outputs: OutputSpecs) -> tuple[Any, PinErrors]:
         self._let_go_s: dict[str, float] = {}
-        errors: PinErrors = ()
-        self._factory: Any = None
-        if buttons or inputs or outputs:
-            self._factory, errors = _mock_factory(outputs)
-        super().__init__(
-            self._factory, buttons, outputs, on_button, errors, on_relay=on_relay, inputs=inputs, on_input=on_input
-        )
+        return _mock_factory(outputs)
 
     def press(self, name: str, seconds: float = TAP_S) -> None:
         """Press for so long; returns at once. Raises `KeyError` for a button that the board does not have."""
         with self._changed:
-            self._let_go_s[name] = time.monotonic() + seconds
             self.push(name)
+            self._let_go_s[name] = time.monotonic() + seconds
             self._changed.notify()
 
     def push(self, name: str) -> None:
         """Press and stay on the button until `let_go`."""
-        self._drive(self._specs[name].gpio, low=self._specs[name].pressed_level_low)
+        self._drive(self._button_specs[name].gpio, low=self._button_specs[name].pressed_level_low)
 
     def let_go(self, name: str) -> None:
         """Take the finger off the button."""
-        self._drive(self._specs[name].gpio, low=not self._specs[name].pressed_level_low)
+        self._drive(self._button_specs[name].gpio, low=not self._button_specs[name].pressed_level_low)
 
     def switch(self, name: str, *, active: bool) -> None:
         """Turn a switch, open or close a door. Raises `KeyError` for an input that the board does not have."""

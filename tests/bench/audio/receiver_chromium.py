@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import functools
-import http.server
 import itertools
 import shutil
 import tempfile
-import threading
 import time
 import wave
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tests.bench.audio.heard import RATE_HZ, Heard
 from tests.bench.audio.priority import lift
 from tests.bench.processes import family
-from tests.interop.sdk.browser import Browser, Page
+from tests.interop.sdk.browser import Browser, Page, page_server
 
 PAGE = Path(__file__).parent / "page"
 CLOCK_LOOKS = 20  # the quickest of so many answers tells the browser's clock
@@ -37,24 +33,6 @@ _STATISTICS = (
 def missing() -> str | None:
     """What this machine lacks; None when it can."""
     return None if shutil.which("chromium") else "chromium is not installed: apt-get install chromium"
-
-
-class _Files(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        """A bench's output is not an access log."""
-
-
-@contextlib.contextmanager
-def _page_server() -> Iterator[str]:
-    handler = functools.partial(_Files, directory=str(PAGE))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="page server")
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/index.html"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 class ChromiumReceiver:
@@ -103,7 +81,7 @@ class ChromiumReceiver:
 @contextlib.asynccontextmanager
 async def chromium(count: int) -> AsyncIterator[list[ChromiumReceiver]]:
     """So many receivers in one browser."""
-    with tempfile.TemporaryDirectory() as name, _page_server() as url:
+    with tempfile.TemporaryDirectory() as name, page_server(PAGE) as url:
         microphone = Path(name) / "silence.wav"
         with wave.open(str(microphone), "wb") as file:
             file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))

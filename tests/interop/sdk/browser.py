@@ -96,9 +96,9 @@ class _Files(http.server.SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def page_server() -> Iterator[str]:
-    """Serve the page on loopback; its address."""
-    handler = functools.partial(_Files, directory=str(FOLDER))
+def page_server(folder: Path = FOLDER) -> Iterator[str]:
+    """Serve the page in `folder` on loopback; its address."""
+    handler = functools.partial(_Files, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, name="page server")
         thread.start()
