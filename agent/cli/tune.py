@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from agent.settings.model import Config
     from agent.tune.figures import Figures
     from agent.tune.session import Say
-    from hardware.inputs import InputSpec
     from hardware.profile import Profile
 
+Private = contextlib.AbstractContextManager[None]  # runs a block as long as no privacy switch is on
 PROFILES = Path("/etc/callpoint/profiles.d")
 BAR = 30  # characters
 
@@ -76,13 +76,17 @@ def tune(
     from agent.tune.choose import choose  # noqa: PLC0415
     from agent.tune.profile_file import profile_text, summary, write_whole  # noqa: PLC0415
 
-    beside_daemon = _refuse_beside_a_call(socket_path)
-    config = None if beside_daemon else _config(config_path)
+    daemon = _daemon(socket_path)
+    state = None if daemon is None else _refuse_beside_a_call(daemon)
+    if daemon is not None and state is not None:
+        private = _told_by(daemon) if state["inputs"] else contextlib.nullcontext()
+    else:
+        private = _switch_in(config_path)
     base = _base(base_name, capture, playback)
     path = output or PROFILES / f"{name}.toml"
     for file in [svg] if dry_run else [path, svg]:
         _check_writable(file)
-    figures = _measured(base, config, seconds, load=load, echo=echo)
+    figures = _measured(base, private, seconds, load=load, echo=echo)
     when = datetime.now().astimezone()
     choices = choose(figures, base)
     if as_json:
@@ -103,15 +107,15 @@ def tune(
         raise click.ClickException(f"{error.filename}: cannot be written: {error.strerror}") from None
 
 
-def _measured(base: Profile, config: Config | None, seconds: float, *, load: bool, echo: bool) -> Figures:
+def _measured(base: Profile, private: Private, seconds: float, *, load: bool, echo: bool) -> Figures:
     from agent.tune.duplex import Devices  # noqa: PLC0415
-    from agent.tune.privacy import PrivateError, kept_private  # noqa: PLC0415
+    from agent.tune.privacy import PrivateError  # noqa: PLC0415
     from agent.tune.session import STAGES, Plan, measure  # noqa: PLC0415
     from hardware.pcm import PcmError  # noqa: PLC0415
 
     plan = Plan(drift_s=seconds, sizes=load, stages=STAGES if echo else ())
     try:
-        with contextlib.nullcontext() if config is None else kept_private(config.board.kind, _switches(config)):
+        with private:
             return measure(Devices(base.capture, base.playback), base, plan, _progress())
     except PcmError as error:
         raise click.ClickException(str(error.strerror or error)) from None
@@ -138,6 +142,27 @@ def _base(name: str, capture: str | None, playback: str | None) -> Profile:
     return base
 
 
+def _switch_in(path: Path) -> Private:
+    """The privacy switches of the config, looked at here; there may be no config yet."""
+    from agent.tune.privacy import kept_private  # noqa: PLC0415
+
+    config = _config(path)
+    return contextlib.nullcontext() if config is None else kept_private(config.board.kind, _switches(config))
+
+
+def _told_by(socket_path: Path) -> Private:
+    """The daemon, which has the pins, tells."""
+    from agent.tune.privacy import kept_private_beside  # noqa: PLC0415
+
+    def privacy() -> bool | None:
+        try:
+            return bool(ask(socket_path, "status")["state"]["privacy"])
+        except click.ClickException:
+            return None
+
+    return kept_private_beside(privacy)
+
+
 def _config(path: Path) -> Config | None:
     """The config, for the switch that keeps the microphone closed; None where there is none yet."""
     from agent.settings.load import load_config  # noqa: PLC0415
@@ -154,28 +179,32 @@ def _config(path: Path) -> Config | None:
         ) from None
 
 
-def _switches(config: Config) -> dict[str, InputSpec]:
-    """The privacy switches."""
+def _switches(config: Config) -> dict[str, Any]:
+    """The specs of the privacy switches."""
     from agent.header import input_specs  # noqa: PLC0415
 
     private = {name for name, each in config.inputs.items() if each.kind == "privacy"}
     return {name: spec for name, spec in input_specs(config).items() if name in private}
 
 
-def _refuse_beside_a_call(socket_path: Path | None) -> bool:
-    """Whether a daemon runs. It holds its card only in a call or a self-test; a call that begins later finds it busy.
+def _daemon(socket_path: Path | None) -> Path | None:
+    """The socket of the daemon that runs here, if one does."""
+    try:
+        return socket_path or find_socket()
+    except ControlError:
+        return None
+
+
+def _refuse_beside_a_call(socket_path: Path) -> dict[str, Any] | None:
+    """The daemon's state. It holds its card only in a call or a self-test; a call that begins later finds it busy.
 
     A privacy switch that is on is known to it.
     """
     try:
-        path = socket_path or find_socket()
-    except ControlError:
-        return False
-    try:
-        state: dict[str, Any] = ask(path, "status")["state"]
+        state: dict[str, Any] = ask(socket_path, "status")["state"]
     except click.ClickException as error:  # left by a dead one, perhaps; a card that is in use says so itself
         click.echo(f"note: {error.message}", err=True)
-        return False
+        return None
     if state["privacy"]:
         raise click.ClickException(
             "the privacy switch is on, so the microphone stays closed: switch it off, and begin again"
@@ -190,7 +219,7 @@ def _refuse_beside_a_call(socket_path: Path | None) -> bool:
         "(systemctl stop callpoint keeps it away)",
         err=True,
     )
-    return True
+    return state
 
 
 def _check_writable(path: Path | None) -> None:

@@ -1,25 +1,54 @@
 """The privacy switch counts here as in the daemon: no microphone is opened while it is on, nor kept open then.
 
-Only for while no daemon runs: a running one has the switch's pin, and says in its state how it stands.
+A daemon that runs has the switch's pin, and says in its state how it stands; without one the pin is looked at here.
 """
 
 from __future__ import annotations
 
-import _thread
 import contextlib
+import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from hardware.board import BoardKind, open_board
 from hardware.inputs import InputSpec
 from hardware.taken_pins import BoardError
 
 FIRST_LEVEL_S = 5.0  # only a guard: the board tells it at once
-PRIVATE = "the privacy switch (input {}) is on, so the microphone stays closed: switch it off, and begin again"
+LOOK_S = 0.5  # at a daemon's state
+PRIVATE = "the privacy switch{} is on, so the microphone stays closed: switch it off, and begin again"
 
 
 class PrivateError(Exception):
     """The microphone must stay closed. `str()` says why, and what to do."""
+
+
+class _Guard:
+    """Runs a block until `shut` says, in any thread, why the microphone must be closed; for the main thread."""
+
+    def __init__(self) -> None:
+        self._why: str | None = None
+        self._running = False
+
+    def shut(self, why: str) -> None:
+        self._why = self._why or why
+        if self._running:
+            # A real signal: it also ends a wait, where `interrupt_main` would be noticed after it.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    @contextlib.contextmanager
+    def block(self) -> Iterator[None]:
+        try:
+            self._running = True
+            if self._why is not None:  # looked at after that: what comes now interrupts
+                raise KeyboardInterrupt
+            yield
+        except KeyboardInterrupt:
+            if self._why is None:
+                raise
+            raise PrivateError(self._why) from None
+        finally:
+            self._running = False
 
 
 @contextlib.contextmanager
@@ -33,15 +62,12 @@ def kept_private(kind: BoardKind, switches: Mapping[str, InputSpec]) -> Iterator
         yield
         return
     told: set[str] = set()
-    on: list[str] = []
-    known, running = threading.Event(), threading.Event()
+    known, guard = threading.Event(), _Guard()
 
     def tell(name: str, active: bool) -> None:
         told.add(name)
         if active:
-            on.append(name)
-            if running.is_set():
-                _thread.interrupt_main()
+            guard.shut(PRIVATE.format(f" (input {name})"))
         if len(told) == len(switches):
             known.set()
 
@@ -52,14 +78,31 @@ def kept_private(kind: BoardKind, switches: Mapping[str, InputSpec]) -> Iterator
     try:
         if not known.wait(FIRST_LEVEL_S):
             raise PrivateError("whether the privacy switch is on cannot be read: its pin tells nothing")
-        running.set()
-        if on:  # looked at after that: a switch that goes on now interrupts
-            raise KeyboardInterrupt
-        yield
-    except KeyboardInterrupt:
-        if not on:
-            raise
-        raise PrivateError(PRIVATE.format(on[0])) from None
+        with guard.block():
+            yield
     finally:
-        running.clear()
         board.close()
+
+
+@contextlib.contextmanager
+def kept_private_beside(privacy: Callable[[], bool | None]) -> Iterator[None]:
+    """The same beside a daemon. `privacy` asks it, in a thread: None where it does not answer any more."""
+    guard, over = _Guard(), threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_S):
+            on = privacy()
+            if on is None:
+                guard.shut("the daemon does not answer any more, so nobody knows of the privacy switch: begin again")
+            elif on:
+                guard.shut(PRIVATE.format(""))
+            if on is not False:
+                return
+
+    thread = threading.Thread(target=look, name="privacy", daemon=True)
+    with guard.block():
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -105,6 +106,19 @@ def test_it_refuses_while_the_daemon_says_that_the_privacy_switch_is_on(
     assert not (tmp_path / "a.toml").exists()
 
 
+def test_a_switch_that_goes_on_beside_the_daemon_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    states = [
+        {"state": "idle", "microphone_open": False, "privacy": on, "inputs": {"shutter": on}} for on in (True, False)
+    ]
+    monkeypatch.setattr(command, "ask", lambda *_: {"state": states.pop()})
+    monkeypatch.setattr("agent.tune.session.measure", lambda *_: threading.Event().wait(PATIENCE_S))
+    result = invoke(*LOOP, "--socket", str(tmp_path / "x.sock"), "--output", str(tmp_path / "a.toml"))
+    assert result.exit_code == 1
+    assert "the privacy switch is on, so the microphone stays closed: switch it off, and begin again." in result.output
+    assert not states
+    assert not (tmp_path / "a.toml").exists()
+
+
 INPUTS = {"shutter": {"gpio": 22, "kind": "privacy"}, "door": {"gpio": 23, "kind": "door_contact"}}
 
 
@@ -113,9 +127,11 @@ def test_without_a_daemon_the_config_says_which_switch_to_look_at(
 ) -> None:
     """And its profile may be the one that is to be written."""
 
-    def shut(kind: str, switches: dict[str, Any]) -> Any:
+    @contextlib.contextmanager
+    def shut(kind: str, switches: dict[str, Any]) -> Iterator[None]:
         assert (kind, {name: each.gpio for name, each in switches.items()}) == ("virtual", {"shutter": 22})
         raise PrivateError("the privacy switch (input shutter) is on")
+        yield
 
     monkeypatch.setattr(command, "find_socket", _none)
     monkeypatch.setattr("agent.tune.privacy.kept_private", shut)

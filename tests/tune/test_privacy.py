@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.tune import privacy
-from agent.tune.privacy import PrivateError, kept_private
+from agent.tune.privacy import PrivateError, kept_private, kept_private_beside
 from hardware.inputs import InputSpec
 from hardware.taken_pins import BoardError
 
@@ -86,3 +87,34 @@ def test_a_switch_that_cannot_be_read_counts_as_on(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(privacy, "open_board", refuse)
     with pytest.raises(PrivateError, match="cannot be read: GPIO 5 is in use"):
         measure("shutter")
+
+
+@pytest.mark.parametrize(("answer", "words"), [(True, "switch is on.*switch it off"), (None, "daemon does not answer")])
+def test_beside_a_daemon_its_word_counts_all_along(
+    answer: bool | None, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(privacy, "LOOK_S", 0.01)
+    answers = [answer, False, False]
+
+    def open_microphone() -> None:
+        with kept_private_beside(answers.pop):
+            time.sleep(20)  # the interrupt comes first
+            pytest.fail("the microphone would still be open")
+
+    with pytest.raises(PrivateError, match=words):
+        open_microphone()
+    assert not answers
+
+
+def test_beside_a_daemon_that_says_no_the_measurement_ends_as_it_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "LOOK_S", 0.01)
+    asked = threading.Event()
+
+    def no() -> bool:
+        asked.set()
+        return False
+
+    with kept_private_beside(no):
+        assert asked.wait(20)
+    with pytest.raises(KeyboardInterrupt), kept_private_beside(no):
+        raise KeyboardInterrupt
