@@ -25,9 +25,9 @@ SUCCESSOR_SHARE = 0.75  # of the jitter, for the successor of a packet that is l
 MARGIN_FRAMES = 48  # 1 ms: what a clock drifts in a span
 DRIFT_BINS = 2  # the least transit moves by so little at a time when clocks drift; by more when the way changes
 RELAX_FRAMES = 480  # a second of waiting, the target is lowered by at most so much: each step may be heard
-SETTLING_S = 1.0  # a stream's first: both ends are busy with setting the call up, which tells little of the network
+SETTLING_S = 1.0  # a call's first: both ends are busy with setting the call up, which tells little of the network
 SETTLED_SHARE = 0.25  # so much of what was late then still counts as late afterwards
-YOUNG_S = 2.0  # from a stream's first packet on, what settling has brought is given back sooner:
+YOUNG_S = 2.0  # from a call's first packet on, what settling has brought is given back sooner:
 YOUNG_RELAX_FRAMES = 2400  # at most so much a second
 MAX_STEP_FRAMES = CLOCK_RATE_HZ  # a transit that changes by more is the sender's clock set anew
 _SPAN_FRAMES = FLOOR_S * CLOCK_RATE_HZ
@@ -56,7 +56,7 @@ class ArrivalDelays:
         self._wanted = float(least_frames)  # what `_quantile` makes of the target
         self._aimed = 0.0  # when the target was lowered last, or began to be more than `_wanted`
         self._known = self._settled = False
-        self._young_until = 0.0
+        self._young_until = 0.0  # of the first stream: those after it find a call that has been set up
         self._timestamp, self._place = 0, 0.0  # the newest timestamp, and where it lies on a line without wraps
         self._transit = 0.0  # of the last packet
         self._floor = self._older_floor = self._newest_floor = 0  # the least transit, in bins: of all, of each span
@@ -72,9 +72,9 @@ class ArrivalDelays:
         arrival = arrival_s * CLOCK_RATE_HZ
         if not self._known:
             self._begin(timestamp, arrival)
-            self._settled = False
-            self._span_ends = arrival + SETTLING_S * CLOCK_RATE_HZ
-            self._young_until = arrival + YOUNG_S * CLOCK_RATE_HZ
+            if not self._young_until:
+                self._span_ends = arrival + SETTLING_S * CLOCK_RATE_HZ
+                self._young_until = arrival + YOUNG_S * CLOCK_RATE_HZ
         step = ((timestamp - self._timestamp + 0x80000000) & 0xFFFFFFFF) - 0x80000000
         transit = arrival - self._place - step
         if not -MAX_STEP_FRAMES <= transit - self._transit <= MAX_STEP_FRAMES:
@@ -102,7 +102,7 @@ class ArrivalDelays:
         return now_s * CLOCK_RATE_HZ - self._place - step - self._floor * BIN_FRAMES
 
     def is_young(self, now_s: float) -> bool:
-        """Whether the stream began a moment ago, so that late packets may have been its beginning's."""
+        """Whether the call began a moment ago, so that late packets may have been its beginning's."""
         return now_s * CLOCK_RATE_HZ < self._young_until
 
     def ask_successor(self, packet_frames: int) -> None:
@@ -187,7 +187,7 @@ class ArrivalDelays:
         self.needed_frames = min(needed, int(self.target_frames))
 
     def _pardon(self, arrival: float) -> None:
-        """The stream has settled: most of what was late until now was its beginning's."""
+        """The call has settled: most of what was late until now was its beginning's."""
         self._settled = True
         late = [each * SETTLED_SHARE for each in self._bins[1:]]
         self._bins = [self._total - sum(late), *late]

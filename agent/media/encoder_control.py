@@ -176,8 +176,10 @@ class EncoderControl:
         elif self._suspect_s >= TRIAL_AFTER_S and self._worst_loss >= TRIAL_LOSS and self._at_rung.is_known():
             self._trying = True
             self._change(now_s, 1)
-        elif self._rung:
-            self._climb(now_s)
+        else:
+            self._forgive(now_s)
+            if self._rung:
+                self._climb(now_s)
 
     def _has_harmed(self) -> bool:
         """Whether the last climb has brought loss. After a lossless time to the ceiling any loss is taken for its."""
@@ -201,12 +203,17 @@ class EncoderControl:
             self._link_loss, self._next_trial_s = self._at_rung.loss, now_s + NEXT_TRIAL_S
             self._change(now_s, -1)
 
-    def _climb(self, now_s: float) -> None:
-        if self._climbed_s is not None and now_s - self._climbed_s >= RELAPSE_S and self._clear_s:
-            self._climbed_s = None  # the last climb did no harm
+    def _forgive(self, now_s: float) -> None:
+        """The last climb did no harm: what comes later is not its fault. At the best rung too, where nothing climbs."""
+        if self._climbed_s is None or now_s - self._climbed_s < RELAPSE_S or not self._clear_s:
+            return
+        if self._rung or self._at_rung.follows_rate() is False:  # at the best there is time until it is known for sure
+            self._climbed_s = None
             if self._ceiling is not None and self._rung <= self._ceiling:
                 self._ceiling = None
                 self._patience_s = max(CLEAR_S, self._patience_s / 2)
+
+    def _climb(self, now_s: float) -> None:
         to_ceiling = self._ceiling is not None and self._rung - 1 <= self._ceiling
         if self._clear_s >= (self._patience_s if to_ceiling else CLEAR_S):
             self._climbed_s, self._lossless_climb = now_s, not self._at_rung.loss

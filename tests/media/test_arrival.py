@@ -69,6 +69,18 @@ def test_a_network_that_jitters_from_the_start_is_waited_for_all_along() -> None
     assert min(delays([chance.random() * 0.06 for _ in range(1000)])[25:]) >= 40
 
 
+def test_another_stream_in_the_call_keeps_what_was_learnt_of_the_network() -> None:
+    chance = random.Random(1)
+    arrivals, targets = ArrivalDelays(LEAST, MOST), []
+    for number in range(1000):
+        if number == 500:  # the answer's own stream after early media, a transfer
+            arrivals.restart()
+        late_s = 0.05 * (chance.random() < 0.06)
+        arrivals.packet(number * FRAME, 5.0 + number * 0.02 + late_s, FRAME)
+        targets.append(arrivals.target_frames / 48)
+    assert min(targets[500:]) >= 50
+
+
 def test_the_age_counts_from_the_fastest_packet() -> None:
     arrivals = ArrivalDelays(LEAST, MOST)
     for number in range(100):

@@ -131,6 +131,17 @@ def test_a_climb_that_leads_to_congestion_again_is_tried_later_and_later() -> No
     assert waits[-1] >= 4 * waits[0]
 
 
+def test_a_climb_to_the_best_that_did_no_harm_is_not_blamed_for_a_packet_lost_minutes_later() -> None:
+    network = Network()
+    network.tell(1, loss=0.05, rtt_s=RTT_S + 0.3)
+    assert network.tell(60, loss=0.0).bitrate_bps == BEST.bitrate_bps
+    network.tell(600, loss=0.0)
+    network.changes.clear()
+    network.tell(1, loss=0.02)
+    network.tell(30, loss=0.0)
+    assert {settings.bitrate_bps for _, settings in network.changes} <= {BEST.bitrate_bps}  # FEC comes and goes
+
+
 def test_reports_that_do_not_come_are_no_good_news() -> None:
     network = Network()
     network.tell(3, loss=0.05, rtt_s=0.3)
