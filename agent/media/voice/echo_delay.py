@@ -76,7 +76,7 @@ class EchoDelay:
         return self.delay_s
 
     def _look(self) -> None:
-        pattern = self._correlation()
+        pattern = self._correlation() if self._mic.any() else None  # a shut microphone tells nothing
         if pattern is None:
             return
         self._judge(pattern)
@@ -108,7 +108,7 @@ class EchoDelay:
 
     def _judge(self, pattern: Floats) -> None:
         length = float(np.sqrt(np.dot(pattern, pattern)))
-        alike = pattern / length if length else pattern  # a microphone of zeros is like nothing
+        alike = pattern / length
         if len(self._patterns) == APART:
             likeness = float(np.dot(alike, self._patterns[0]))
             self._likenesses.append(likeness)

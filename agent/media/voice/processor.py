@@ -73,6 +73,7 @@ class VoiceProcessor:
         self._cancels = setup.echo_canceller != "off"
         self._delay = EchoDelay(setup.rate_hz) if self._cancels else None
         self._delay_s: float | None = None
+        self._heard = False  # an echo, once in the call
         self._silence: Block | None = None  # in place of the reference, while the microphone does not hear it
         self._half_duplex = HalfDuplex(self._frames, self._who) if self._stage.name == "half_duplex" else None
         self._placed_anew = self._linear_blocks = 0
@@ -165,8 +166,10 @@ class VoiceProcessor:
                 )
 
     def _believe(self, heard: bool | None) -> None:
-        """Whether there is an echo here. Until that is known there is one."""
-        if heard is False and self._silence is None:
+        """Whether there is an echo here. Until that is known there is one, and one that was heard stays for the call:
+        a look that begins anew may begin under a loud near talker."""
+        self._heard = self._heard or heard is True
+        if heard is False and not self._heard and self._silence is None:
             self._silence = np.zeros(self._frames, np.int16)
             self._erle = ErleMeter()
         elif heard and self._silence is not None:

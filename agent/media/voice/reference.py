@@ -20,6 +20,7 @@ RING_S = 2.0
 LEAD_S = 0.004  # the reference comes ahead of the sound by this: a canceller can follow an echo, not foresee it
 JUMP_S = 0.03  # a write so far from its place follows an underrun
 OFF_S = 0.004  # on the average of `LOOKS` writes: two clocks, or a correction of the queue
+NOTICED_S = 0.001  # a move by less leaves the echo where it was found
 LOOKS = 64
 DRIFT_LOOKS_S = 10.0  # between two averages: a tenth of a millisecond in 10 s is 10 ppm
 MAX_DRIFT_PPM = 1000.0  # more is no clock but a queue that jumps
@@ -39,6 +40,7 @@ class Reference:
         self._lead = int(LEAD_S * rate_hz)
         self._ahead = self._lead  # of the sound's own time: lead and shift, as far as the queue has it already
         self._jump, self._off = int(JUMP_S * rate_hz), int(OFF_S * rate_hz)
+        self._noticed = int(NOTICED_S * rate_hz)
         self._shift_frames = 0
         self.placed_anew = 0
         self.drift_ppm: float | None = None
@@ -124,7 +126,7 @@ class Reference:
         if self._least_queued < self._most_ahead:  # what is not written yet cannot be given: better later than holed
             self._most_ahead, before = max(self._least_queued, 0), self._ahead
             self.shift_frames = self._shift_frames
-            self.placed_anew += self._ahead != before
+            self.placed_anew += abs(self._ahead - before) >= self._noticed
         self._least_queued = self._ring.size
         if self._first_mean is None:
             self._first_mean = (self._captured, mean)

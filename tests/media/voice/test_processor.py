@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import numpy as np
@@ -14,6 +15,7 @@ from agent.media.messages import AudioSetup
 from agent.media.voice import processor as voice
 from agent.media.voice import speexdsp
 from agent.media.voice.echo import STAGES, Untouched
+from agent.media.voice.reference import Reference
 from agent.media.voice.speexdsp import SpeexDspMissing
 from tests.media.echo_model import Loop, echo_of, level_db, voice_of
 
@@ -87,6 +89,37 @@ def test_an_echo_that_begins_in_the_call_is_found(stage: str) -> None:
     soon, later = slice(7 * 48000, 9 * 48000), slice(14 * 48000, None)  # the linear stage alone is slow
     assert level_db(echo[soon]) - level_db(out[soon]) > 10
     assert level_db(echo[later]) - level_db(out[later]) > (15 if stage == "linear" else 25)
+
+
+def test_an_echo_is_cancelled_at_once_when_a_shut_microphone_is_opened() -> None:
+    """The privacy switch goes off at 3 s, in the middle of the far end's speech."""
+    far = babble(5, 1) // 2
+    echo = echo_of(far, 48000)
+    mic = echo + noise(far.size)
+    mic[:144000] = 0
+    out = Loop(setup()).run(far, mic.astype(np.int16))
+    soon = slice(144000, 144000 + 24000)
+    assert level_db(echo[soon]) - level_db(out[soon]) > 12
+
+
+def test_an_echo_that_was_heard_stays_known_under_a_loud_near_talker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The speaker runs empty once a second while he speaks, and the look for the echo begins anew each time."""
+    far, near = babble(14, 1) // 6, babble(14, 2)
+    near[: 5 * 48000] = near[10 * 48000 :] = 0
+    echo = echo_of(far, 48000)
+    loop = Loop(setup())
+    take, calls = Reference.take, itertools.count()
+
+    def underrun(reference: Reference, frames: int) -> np.ndarray:
+        number = next(calls)
+        reference.placed_anew += 500 <= number < 1000 and number % 100 == 0
+        return take(reference, frames)
+
+    monkeypatch.setattr(Reference, "take", underrun)
+    out = loop.run(far, (echo + near + noise(far.size)).astype(np.int16))
+    after = slice(10 * 48000 + 4800, 10 * 48000 + 24000)  # his last word takes 20 ms through the canceller
+    assert level_db(near[6 * 48000 : 9 * 48000]) > level_db(echo[6 * 48000 : 9 * 48000]) + 9
+    assert level_db(echo[after]) - level_db(out[after]) > 12
 
 
 @pytest.mark.parametrize("off_ms", [50, -8])
