@@ -55,10 +55,10 @@ def holders(chip: str, proc: Path = Path("/proc")) -> dict[int, str]:
     for process in proc.glob("[0-9]*"):
         try:
             held = [gpio for link in (process / "fd").iterdir() for gpio in _lines_of(link, chip)]
+            if held:
+                found |= dict.fromkeys(held, f"{_program(process)} (pid {process.name})")
         except OSError:  # not ours to see, or gone
             continue
-        if held:
-            found |= dict.fromkeys(held, f"{_program(process)} (pid {process.name})")
     return found
 
 
@@ -73,7 +73,7 @@ def _lines_of(link: Path, chip: str) -> Iterator[int]:
 
 def _program(process: Path) -> str:
     """Its name; of a Python program the script's or module's."""
-    name = (process / "comm").read_text().strip()
+    name = (process / "comm").read_text(errors="replace").strip()
     arguments = (process / "cmdline").read_text(errors="replace").split("\0")[1:]
     if name.startswith("python"):
         if arguments[:1] == ["-m"]:

@@ -84,6 +84,13 @@ async def tap(door: Device, button: str) -> None:
     await door.event("button", before + 1, button=button, action="released")
 
 
+async def silence(door: Device) -> None:
+    """Until the speaker has nothing more to say."""
+    async with asyncio.timeout(PATIENCE_S):
+        while playing := set(door.app.switchboard.announcer._playing):
+            await asyncio.wait(playing)
+
+
 def snapshot(door: Device) -> dict[str, Any]:
     return door.app.switchboard.snapshot()
 
@@ -157,9 +164,7 @@ async def test_nobody_answers_in_any_cycle(gateway: LabGateway, tmp_path: Path) 
             ("ringing", "noanswer", 2, 2),
         ]
         await door.until(lambda: door.states[-1]["plan"] is None and door.states[-1]["state"] == "idle")
-        async with asyncio.timeout(PATIENCE_S):
-            while playing := set(door.app.switchboard.announcer._playing):
-                await asyncio.wait(playing)
+        await silence(door)
     samples = voice.read_wav(hears)
     assert level_at(samples, NOBODY_HZ) > 0.7
     assert level_at(samples, BUSY_HZ) < 0.01
@@ -231,6 +236,8 @@ async def test_the_pause_is_seen_and_ends_like_a_call(door: Device, button: str 
         await door.command("call", target="reception")
     with pytest.raises(CommandError, match="the plan pausing is going on"):
         await door.command("call", plan="visitor")
+    with pytest.raises(CommandError, match="somebody waits here"):
+        await door.command("self_test")
     if button is None:
         assert await door.command("hangup") == {"plan": "pausing"}
     else:
@@ -286,6 +293,34 @@ async def test_a_call_that_may_not_be_placed_is_left_out(gateway: LabGateway, tm
         assert rung(door) == ["busy"]
         assert [each["reason"] for each in failed["attempts"]] == ["busy", None, None]
         assert "retryBucketId" in failed["attempts"][1]["detail"]
+
+
+async def test_whoever_waits_hears_when_the_last_calls_cannot_even_be_placed(
+    gateway: LabGateway, tmp_path: Path
+) -> None:
+    at_s = np.arange(voice.RATE_HZ) / voice.RATE_HZ
+    voice.write_wav(tmp_path / "nobody.wav", (9000 * np.sin(2 * np.pi * NOBODY_HZ * at_s)).astype(np.int16))
+    config = config_of(
+        gateway.url,
+        tmp_path,
+        plans={
+            "visitor": {"steps": [["busy"]], "cycles": 3, "pause_s": 0.1, "nobody": "nobody.wav"},
+            "once": {"steps": [["busy"]]},
+        },
+        retry_limit={"calls": 1, "per_s": 60.0},
+        audio={"playback": f"wav:{tmp_path / 'hears.wav'}"},
+    )
+    config["targets"]["busy"]["retryBucketId"] = "door"
+    async with device(config, tmp_path) as door:
+        await door.line_ready()
+        await door.command("call", plan="visitor")
+        await door.event("plan_failed")
+        assert rung(door) == ["busy"]
+        await silence(door)
+        assert level_at(voice.read_wav(tmp_path / "hears.wav"), NOBODY_HZ) > 0.7
+        with pytest.raises(CommandError, match=r"plan once: nobody could be called: .*retryBucketId"):
+            await door.command("call", plan="once")
+        assert door.app.switchboard.announcer.playing
 
 
 async def test_the_daemon_stops_in_a_plan_without_calling_on(gateway: LabGateway, tmp_path: Path) -> None:

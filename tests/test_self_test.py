@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agent.calls.commands import CommandError
+from agent.lab import voice
 from agent.settings.load import parse_config
 from agent.settings.problems import ConfigErrors
 from agent.switchboard import self_test as tester
@@ -66,6 +68,16 @@ async def test_a_dead_microphone_is_a_warning_until_a_test_finds_it_well(
         assert (await running.command("self_test"))["result"] == "ok"
         assert running.states[-1]["warnings"] == []
         assert (await running.event("warning", 2))["cleared"]
+
+
+async def test_a_microphone_that_is_turned_down_here_is_no_broken_one(tmp_path: Path) -> None:
+    room = (300 * np.random.default_rng(1).standard_normal(4 * voice.RATE_HZ)).astype(np.int16)
+    voice.write_wav(tmp_path / "room.wav", room)
+    async with idle(tmp_path, audio={"capture": f"wav:{tmp_path / 'room.wav'}"}) as running:
+        running.app._media.set_volume(speaker_percent=100, microphone_percent=0)
+        answer = await running.command("self_test")
+        assert (answer["result"], answer["part"]) == ("failed", "speaker")  # which this microphone cannot hear
+        assert answer["noise_dbfs"] > -60
 
 
 async def test_a_device_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -148,7 +148,12 @@ class Display:
 
     def call_over(self, call: Call) -> None:
         """A call has ended: a sounder tells whoever placed it when it came to nothing."""
-        if self.board is not None and call.direction is Direction.OUTBOUND and call.reason in FAILURES:
+        if call.direction is Direction.OUTBOUND and call.reason in FAILURES:
+            self.call_failed()
+
+    def call_failed(self) -> None:
+        """A call from here has come to nothing, or could not be placed."""
+        if self.board is not None:
             self._signals.call_failed(self.board)
 
     def _microphone_open(self, running: Sequence[Conversation]) -> bool:

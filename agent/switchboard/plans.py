@@ -49,7 +49,10 @@ class Plans:
         logger.info("plan %s: %s", name, ", ".join(config.targets))
         self._run = PlanRun(Plan(name, config.targets, config.cycles, config.pause_s), self._loop.time())
         self._source, self._call_id = source, None
+        run = self._run
         self._proceed()
+        if run.over:
+            raise CommandError(f"command/call: plan {name}: nobody could be called: {run.attempts[-1].detail}")
 
     def cancel(self) -> bool:
         """Ring nobody any more; whether a plan was going on. Its call, if it has one, is the caller's to end."""
@@ -86,10 +89,11 @@ class Plans:
         if own:
             run.ended(call.reason, call.detail, self._loop.time(), hung_up=conversation.hung_up)
             self._settle(run)
-        self._proceed()
+        self._proceed(after_call=True)
         return own and self._run is not None
 
-    def _proceed(self) -> None:
+    def _proceed(self, *, after_call: bool = False) -> None:
+        """Ring whoever is due. `after_call`: what is heard after the call that has ended here is still to come."""
         self._stop_timer()
         while (run := self._run) is not None and not self._switchboard.busy:
             now_s = self._loop.time()
@@ -104,6 +108,8 @@ class Plans:
                 logger.warning("plan %s: %s is left out: %s", run.plan.name, run.target, error)
                 run.ended(None, str(error), now_s)
                 self._settle(run)
+                if run.over and not after_call:
+                    self._switchboard.not_placed(self._dialling.config.plans[run.plan.name].nobody)
 
     def _dial(self, run: PlanRun) -> DialSettings:
         config = self._dialling.config.plans[run.plan.name]

@@ -99,6 +99,8 @@ class Presses:
                     self._cancel(source)
         except CommandError as error:
             logger.warning("%s: %s", source, error)
+            if isinstance(action, CallAction | ToggleAction):
+                self._switchboard.not_placed()
 
     def _place(self, source: str, target: str) -> None:
         self._placed = source, self._switchboard.place(CallCommand(target=target)).id

@@ -16,6 +16,7 @@ from agent.calls.codes import Code
 from agent.calls.commands import CommandError
 from agent.media import wire
 from agent.media.held_call import at_volume
+from agent.media.volume import FULL_PERCENT
 from agent.service.self_test import LONG_AGO, Schedule, SelfTestResult, judge
 from agent.switchboard.commands import PRIVATE
 
@@ -71,7 +72,9 @@ class SelfTester:
         audio = self._dialling.idle_audio()
         if not audio.capture:
             raise CommandError("command/self_test: the config says audio = false: there is no microphone to test")
-        self._task = asyncio.create_task(self._test(vars(at_volume(audio, self._media.percents))), name="self-test")
+        # Not the microphone's: turned down here, where the card cannot be, it would pass for a broken one.
+        setup = at_volume(audio, (self._media.percents[0], FULL_PERCENT))
+        self._task = asyncio.create_task(self._test(vars(setup)), name="self-test")
         # A client that does not wait for the answer ends nothing.
         return await asyncio.shield(self._task)
 
@@ -106,6 +109,8 @@ class SelfTester:
             return "the device is shutting down"
         if self._calls or self._switchboard.announcer.playing:
             return "the sound card is in use: wait for the end of the call, the tone or the prompt"
+        if (plan := self._switchboard.plans.under_way) is not None:
+            return f"the plan {plan} is going on, and somebody waits here for its next call"
         return PRIVATE if self._display.privacy else None
 
     async def _test(self, setup: dict[str, Any]) -> SelfTestResult:

@@ -22,7 +22,7 @@ from agent.calls.state import CallState, Direction
 from agent.conversation.conversation import Conversation
 from agent.conversation.dialing import Dialling, DialSettings
 from agent.conversation.figures import describe
-from agent.conversation.tones import leave_of
+from agent.conversation.tones import ERROR_S, Leave, leave_of
 from agent.gateway.events import (
     AiConversation,
     IncomingCall,
@@ -220,6 +220,16 @@ class Switchboard:
         )
         self._start(self._conversation(call, dial, self._lines[dial.line], muted=dial.muted))
         return call
+
+    def not_placed(self, prompt: str | None = None) -> None:
+        """Nobody could even be called: whoever waits here hears and sees what follows a call that has failed."""
+        if self.busy or self.stopping or self.plans.under_way is not None:
+            return
+        self.display.call_failed()
+        config = self._dialling.config
+        leave = Leave("error", ERROR_S, prompt or config.prompts.failed)
+        if config.audio.cues or leave.prompt:
+            self.announcer.take_leave(self._dialling.idle_audio(), leave)
 
     def _take_incoming(self, incoming: IncomingCall) -> None:
         decision = self._dialling.decide(incoming, busy=self.busy)

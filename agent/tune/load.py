@@ -50,5 +50,5 @@ def real_time() -> Iterator[str]:
     try:
         yield reason
     finally:
-        if not reason:
-            os.sched_setscheduler(0, *before)
+        if not reason:  # with the flag: only root may take that away again
+            os.sched_setscheduler(0, before[0] | os.SCHED_RESET_ON_FORK, before[1])

@@ -36,7 +36,8 @@ def pulse(tmp_path: Path) -> Iterator[PulseHost]:
 
 def started(pulse: PulseHost, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "agent.cli", "tune", *LOOP, *arguments],
+        # As from a shell: what is started in the background ignores SIGINT, and so would its children.
+        ["env", "--default-signal=INT", sys.executable, "-m", "agent.cli", "tune", *LOOP, *arguments],
         env={**pulse.env, "XDG_RUNTIME_DIR": str(pulse.folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -42,4 +42,7 @@ def test_a_process_that_goes_meanwhile_and_a_machine_without_chips_are_nothing(t
     process(tmp_path, 812, "gpioset", "gpioset")
     (tmp_path / "812/fdinfo/7").unlink()
     assert holders("gpiochip0", tmp_path) == {}
+    process(tmp_path, 813, "gpioset", "gpioset")
+    (tmp_path / "813/comm").unlink()
+    assert holders("gpiochip0", tmp_path) == {}
     assert used_lines(tmp_path, tmp_path) == {}
