@@ -158,4 +158,7 @@ def card_holders(direction: Direction, card: Card | None = None, proc: Path = Pa
 def _process_name(pid: int, proc: Path) -> str:
     if pid == os.getpid():
         return "this program itself"
-    return f"{(proc / str(pid) / 'comm').read_text().strip()} (pid {pid})"
+    try:
+        return f"{(proc / str(pid) / 'comm').read_text(errors='replace').strip()} (pid {pid})"
+    except OSError:  # another user's, which the service's ProtectProc= hides: the number is enough for `ps`
+        return f"pid {pid}"

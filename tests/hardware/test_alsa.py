@@ -340,5 +340,7 @@ def test_programs_that_hold_a_card_are_found_in_proc(tmp_path: Path) -> None:
         assert card_holders("capture", about, tmp_path) == ["baresip (pid 812)"]
         assert card_holders("playback", about, tmp_path) == ["baresip (pid 812)"]  # a card that does one at a time
     assert card_holders("capture", dataclasses.replace(JABRA, index=2), tmp_path) == []
+    (tmp_path / "812/comm").unlink()  # hidden, as by the service's sandbox
+    assert card_holders("capture", JABRA, tmp_path) == ["pid 812"]
     (free / "status").write_text(f"state: RUNNING\nowner_pid   : {os.getpid()}\n")
     assert card_holders("playback", JABRA, tmp_path) == ["this program itself"]

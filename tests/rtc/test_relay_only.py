@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.rtc.coturn import MISSING, PASSWORD, Coturn, running_coturn
 from tests.rtc.helpers import PATIENCE_S, End, browser_answer, connect, ends, media, next_rtp, send
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+EXPEDITED_FORWARDING = 46 << 2  # RFC 3246, in the six upper bits of the byte
 RTP = b"\x80\x6f" + bytes(40)
 
 
@@ -57,6 +59,10 @@ async def test_voice_goes_both_ways_through_the_relay_and_no_other_address_is_to
         sides = await caller.expect(Connected), await callee.expect(Connected)
         assert [one.pair.split()[0] for one in sides] == ["relay", "relay"]
         assert sides[0].handover.tx_key == sides[1].handover.rx_key
+        assert caller.peer._path is not None
+        (protocol,) = caller.peer._path.connection._protocols
+        to_server = protocol.transport._TurnTransport__inner_protocol.transport  # type: ignore[attr-defined]
+        assert to_server.get_extra_info("socket").getsockopt(socket.IPPROTO_IP, socket.IP_TOS) == EXPEDITED_FORWARDING
         with media(sides[0]) as ours, media(sides[1]) as theirs:
             for sock, other, connected in ((ours, theirs, sides[0]), (theirs, ours, sides[1])):
                 for number in range(5):

@@ -72,7 +72,8 @@ def config(gateway: LabGateway, folder: Path, name: str, ptime_ms: int, card: st
     made = config_of(
         gateway.url, folder, login=name,
         audio={"profile": "virtual", "capture": capture, "playback": speaker(SPEAKER[name]),
-               "opus": {"ptime_ms": ptime_ms}},
+               # With FEC libopus codes chirps as if they were speech: they are hardly known again.
+               "opus": {"ptime_ms": ptime_ms, "fec": False}},
     )  # fmt: skip
     if name == "door" and card != "Loopback":
         made["audio"] |= TWO_CARDS

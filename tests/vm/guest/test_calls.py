@@ -28,6 +28,7 @@ from tests.vm.guest.loopback import RATE_HZ, Ear, Mouth, plug_in, unplug
 from tests.vm.guest.simulated_header import SimulatedHeader
 
 LISTEN_S = 6.0
+MOST_AT_START = 4  # xruns, while two daemons set a call up on one slow processor
 MOUTH_TO_EAR_MS = {20: 80.0, 10: 55.0}  # by the length of Opus' frames
 
 
@@ -50,12 +51,11 @@ async def test_a_press_brings_two_way_audio_without_xruns_and_with_little_delay(
     result.write_text(json.dumps({**report, "xruns each second": xruns}, indent=1))
     for counts in while_talking:
         assert counts[0] == counts[-1], xruns
+        assert sum(counts[0]) <= MOST_AT_START, xruns
     for way, delays in ways.items():
         assert len(delays) >= LISTEN_S / REPEAT_S - 4, (way, delays)
-    slowest_ms = max(statistics.median(delays) for delays in ways.values())
-    if slowest_ms > MOUTH_TO_EAR_MS[ptime_ms]:
-        # Known: what has piled up while two daemons start on one slow processor is taken back slowly.
-        pytest.xfail(f"{slowest_ms:.0f} ms from mouth to ear, {MOUTH_TO_EAR_MS[ptime_ms]:.0f} ms are the aim: {report}")
+    for way, delays in ways.items():
+        assert statistics.median(delays) <= MOUTH_TO_EAR_MS[ptime_ms], (way, report)
 
 
 async def test_a_card_that_is_pulled_out_in_a_call_comes_back_into_the_same_call(

@@ -60,14 +60,15 @@ async def gateway(header: SimulatedHeader) -> AsyncIterator[LabGateway]:
             await asyncio.to_thread(sh, "systemctl stop callpoint")
 
 
-async def state(wanted: str, *, media: bool = False) -> dict[str, Any]:
-    """The daemon's state, once it is this one; `media`: and the sound goes."""
+async def state(wanted: str, *, media: bool = False, problem: str | None = "") -> dict[str, Any]:
+    """The daemon's state, once it is this one; `media`: and the microphone is open; `problem`: is said of the sound."""
     give_up_s = time.monotonic() + PATIENCE_S
     while True:
         async with ControlClient(SOCKET) as client:
             reply = (await client.request("status"))["state"]
         ready = reply["lines"]["lab"]["state"] == "ready" and (not media or reply["microphone_open"])
-        if reply["state"] == wanted and ready:
+        said = reply["audio_problem"]
+        if reply["state"] == wanted and ready and (said is None if problem is None else problem in (said or "")):
             return reply
         assert time.monotonic() < give_up_s, (reply, journal())
         await asyncio.sleep(LOOK_S)
@@ -77,6 +78,22 @@ async def press(header: SimulatedHeader) -> None:
     header.drive(BELL, high=False)
     await asyncio.sleep(0.1)
     header.drive(BELL, high=True)
+
+
+async def test_a_card_that_another_user_holds_is_told_with_the_process_and_opened_once_it_is_free(
+    header: SimulatedHeader, gateway: LabGateway
+) -> None:
+    """Whose processes the unit's sandbox hides."""
+    await state("idle")
+    holder = await asyncio.create_subprocess_exec("arecord", "-q", "-D", microphone(0), "-f", "dat", "/dev/null")
+    try:
+        await press(header)
+        told = await state("active", problem=f"pid {holder.pid}")
+        assert told["audio"] == "lost"
+    finally:
+        holder.terminate()
+        await holder.wait()
+    assert (await state("active", media=True, problem=None))["audio"] == "ok"
 
 
 def main_pid() -> int:
