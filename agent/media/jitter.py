@@ -285,19 +285,17 @@ class JitterBuffer:
 
     def _fec_of(self, slot: int) -> int:
         """How many frames in front of it the packet in `slot` can rebuild."""
-        payload, coding = self.ring.payloads[slot], self.ring.codings[slot]
-        if coding is None or coding is not self.coding or not coding.carries_fec(payload):
-            return 0
-        return coding.packet_frames(payload)
+        coding = self.ring.codings[slot]
+        return 0 if coding is None or coding is not self.coding else coding.fec_frames(self.ring.payloads[slot])
 
     def _note_loss(self, fec: int, now_s: float) -> None:
         """A packet is missing although a later one is here, which can rebuild `fec` frames: once for each gap."""
         if self.ring.next == self._noted_gap:
             return
         self._noted_gap = self.ring.next
-        if 0 < fec <= MAX_FEC_WAIT_FRAMES:
+        if fec and self.packet_frames <= MAX_FEC_WAIT_FRAMES:
             if now_s - self._lost_s < LOSSY_S:
-                self.arrivals.ask_successor(fec)
+                self.arrivals.ask_successor(self.packet_frames)
             self._lost_s = now_s
 
     def _wait(self, queued_frames: int) -> tuple[Action, bytes, int]:

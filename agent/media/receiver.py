@@ -65,6 +65,9 @@ class Receiver:
         self._on_dtmf = on_dtmf
         self._detector = detector
         self._indexes: dict[int, int] = {}
+        # The first packet of another source, which is believed at its second one in a row (as RFC 3550 A.1 has it for
+        # sequence numbers): a stray packet, or two sources at once, must not tear the voice to pieces.
+        self._newcomer: tuple[int, bytes, tuple[int, int, int, int, int], float] | None = None
         self._rate_hz, self._channels = rate_hz, channels
         self._scale = CLOCK_RATE_HZ // rate_hz  # RTP clock to the device's rate
         self._codings = {
@@ -102,9 +105,22 @@ class Receiver:
         except (SrtpError, ValueError):  # ValueError: longer than pylibsrtp's buffer
             self._totals.auth_failures += 1
             return
-        _, second, sequence, ticks, ssrc = rtp.unpack_header(packet)
-        if unprotect is not None and self.ssrc not in {None, ssrc}:
-            return  # the far end speaks with another source by now
+        header = rtp.unpack_header(packet)
+        ssrc = header[4]
+        newcomer, self._newcomer = self._newcomer, None
+        if ssrc != self.ssrc and self.ssrc is not None:
+            if unprotect is not None:
+                return  # the far end speaks with another source by now
+            if self.reception is not None:
+                if newcomer is None or newcomer[0] != ssrc:
+                    self._newcomer = ssrc, packet, header, arrival_s
+                    return
+                self._take(*newcomer[1:])
+        self._take(packet, header, arrival_s)
+
+    def _take(self, packet: bytes, header: tuple[int, int, int, int, int], arrival_s: float) -> None:
+        """A packet of the source that is listened to, or is from now on."""
+        _, second, sequence, ticks, ssrc = header
         index = self._extend(ssrc, sequence)
         reception = self.reception
         if reception is None or ssrc != self.ssrc:
@@ -121,10 +137,12 @@ class Receiver:
         except rtp.RtpError:
             return
         totals.bytes_received += len(payload)
-        if timestamp is not None:
+        if timestamp is not None and payload:
             self.jitter.put(sequence, timestamp, payload, arrival_s, coding)
             return
-        self.jitter.put_no_audio(sequence, ticks * self._coming.ticks & 0xFFFFFFFF, arrival_s)
+        if timestamp is None:
+            timestamp = ticks * self._coming.ticks & 0xFFFFFFFF
+        self.jitter.put_no_audio(sequence, timestamp, arrival_s)
         if second & 0x7F == self._event_type:
             digit = self._events.packet(ssrc, ticks, payload, marker=bool(second & rtp.MARKER))
             if digit is not None:
@@ -219,7 +237,7 @@ class Receiver:
                         jitter.shortened((done - fitted) * scale, queued_frames)
                     done = fitted
             elif action is FEC:
-                done = decoder.decode_fec(payload, self._coding.packet_frames(payload) // scale)
+                done = decoder.decode_fec(payload, self._coding.fec_frames(payload) // scale)
                 skip = frames // scale
             elif action is CONCEAL:
                 done = self._bridged(frames // scale) or decoder.conceal(frames // scale)

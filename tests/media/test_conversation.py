@@ -68,6 +68,25 @@ def test_three_lost_packets_in_a_row_leave_the_timeline_alone(voice: Samples) ->
     assert delay_frames(voice, heard, 3.1)[0] == delay_frames(voice, undisturbed, 3.1)[0]
 
 
+@pytest.mark.parametrize("ptime_ms", [40, 60])
+def test_long_packets_bring_back_the_last_frame_of_the_one_that_was_lost(voice: Samples, ptime_ms: int) -> None:
+    """At 32 kbit/s libopus makes two and three Opus frames of them, of which the first one's FEC counts."""
+    lost = range(10, 3000 // ptime_ms, 10)
+
+    def heard(network: Network, fec_percent: int) -> tuple[Samples, int]:
+        opus = OpusSetup(ptime_ms=ptime_ms, packet_loss_percent=fec_percent, adapt=False)
+        call = Conversation(network, opus, jitter_min_ms=2 * ptime_ms)
+        return call.run(voice), call.listener.engine.stats(call.now_s).fec_frames
+
+    def error(fec_percent: int) -> float:
+        sound, rebuilt = heard(losing(*lost), fec_percent)
+        whole, _ = heard(perfect, fec_percent)
+        assert (rebuilt >= len(lost) / 2) == (fec_percent > 0)  # in pauses there is nothing to send twice
+        return float(np.mean((sound.astype(float) - whole) ** 2))
+
+    assert error(10) < 0.8 * error(0)
+
+
 def test_five_percent_random_loss_keeps_the_voice(voice: Samples, undisturbed: Samples) -> None:
     chance = random.Random(7)
     call = Conversation(lambda _, sent_s: [] if chance.random() < 0.05 else [sent_s + LATENCY_S])

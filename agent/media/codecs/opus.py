@@ -95,6 +95,11 @@ def packet_frames(packet: bytes) -> int:
     return frames if frames <= MAX_PACKET_FRAMES else 0
 
 
+def frame_frames(toc: int) -> int:
+    """How much audio each Opus frame of a packet holds, in 48 kHz frames, by the packet's first byte."""
+    return _FRAMES_BY_CONFIG[toc >> 3]
+
+
 class Encoder:
     """One voice encoder of 1 or 2 channels. Write `samples`, call `encode`, read `packet`; nothing is allocated.
 
@@ -214,7 +219,8 @@ class Decoder:
         return frames
 
     def decode_fec(self, packet: bytes, frames: int) -> int:
-        """The `frames` before `packet`, from its in-band FEC; libopus conceals when it carries none."""
+        """The `frames` before `packet`, the last of them from its in-band FEC: as many as one of its Opus frames
+        holds. The others libopus conceals, and all where it carries none."""
         done: int = self._decode(self._pointer, packet, len(packet), self._address, frames, 1)
         if done < 0:
             raise _error("decoding FEC", done)
