@@ -11,13 +11,27 @@ from hardware.cards import Card, read_cards
 
 ROOT = Path("/")
 CONFIG_TXT = ("boot/firmware/config.txt", "boot/config.txt")  # since bookworm, and before
-# Conditional filters of config.txt that name models: what the model's line must contain. Others (EDID, serial number,
-# GPIO level) cannot be judged here, and what stands below them is left out.
+# Conditional filters of config.txt that name models, each with how these models go on after "Raspberry Pi ": the table
+# of Raspberry Pi's documentation (config.txt, Model Filters), and of the fifth generation, which sees [pi5] as the
+# fourth sees [pi4]. Others (EDID, serial number, GPIO level) cannot be judged here, and what stands below them is left
+# out.
 _FILTERS = {
-    "all": "", "pi0": "Pi Zero", "pi0w": "Pi Zero W", "pi02": "Pi Zero 2", "pi1": "Pi Model", "pi2": "Pi 2",
-    "pi3": "Pi 3", "pi3+": "Pi 3 Model B Plus", "pi4": "Pi 4", "pi400": "Pi 400", "cm4": "Compute Module 4",
-    "pi5": "Pi 5", "pi500": "Pi 500", "cm5": "Compute Module 5",
-}  # fmt: skip
+    "all": ("",),
+    "pi0": ("Zero ",),
+    "pi0w": ("Zero W ", "Zero 2 W "),
+    "pi02": ("Zero 2 W ",),
+    "pi1": ("Model ", "Compute Module Rev "),
+    "pi2": ("2 Model ",),
+    "pi3": ("3 Model ", "Compute Module 3 "),
+    "pi3+": ("3 Model A Plus ", "3 Model B Plus "),
+    "pi4": ("4 Model ", "400 ", "Compute Module 4 ", "Compute Module 4S "),
+    "pi400": ("400 ",),
+    "cm4": ("Compute Module 4 ",),
+    "cm4s": ("Compute Module 4S ",),
+    "pi5": ("5 Model ", "500", "Compute Module 5 "),
+    "pi500": ("500",),
+    "cm5": ("Compute Module 5 ",),
+}
 
 
 @dataclass(frozen=True)
@@ -88,8 +102,7 @@ def _settings(text: str, model: str) -> Iterator[tuple[str, str]]:
     for raw in text.splitlines():
         line = raw.partition("#")[0].strip()
         if line.startswith("[") and line.endswith("]"):
-            wanted = _FILTERS.get(line[1:-1].lower())
-            counts = wanted is not None and wanted in model
+            counts = model.removeprefix("Raspberry Pi ").startswith(_FILTERS.get(line[1:-1].lower(), ()))
         elif counts and "=" in line:
             key, _, value = line.partition("=")
             yield key.strip(), value.strip()

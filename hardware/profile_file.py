@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hardware.devices import USB, VIRTUAL_CAPTURE, VIRTUAL_PLAYBACK, VIRTUAL_PREFIX
 from hardware.mixer import ControlWish, MixerWishes
+from hardware.sizes import OTHERWISE, WHOLE_PERIODS, Sizes
 
 MAX_TEXT = 200
 RATES_HZ = (8000, 12000, 16000, 24000, 48000)  # those that Opus works at
 STAGES = ("off", "cascade", "aec3", "linear", "half_duplex")
+_USB_ID = re.compile(r"[0-9A-Fa-f]{4}:[0-9A-Fa-f]{4}")
+_USB_OF_ALSA = "usbstream"  # "usbstream:CARD=Jabra" is a device of alsa-lib's
 SUPPRESSION = ("off", "low", "moderate", "high", "very_high")
 
 
@@ -51,25 +56,46 @@ def _is_names(value: Any) -> bool:
     return _is_text(value) or (_is_texts(value) and bool(value))
 
 
-_DEVICE = _Rule('a device such as "usb" or "plughw:CARD=Jabra,DEV=0"', _is_text, required=True)
+def _is_device(virtual: str) -> Callable[[Any], bool]:
+    """ALSA's names are ALSA's affair; those that only we know are checked."""
+
+    def accepts(value: Any) -> bool:
+        if not _is_text(value):
+            return False
+        if value.startswith(VIRTUAL_PREFIX):
+            return bool(value == virtual)
+        kind, colon, usb_id = value.partition(":")
+        if not colon or not kind.startswith(USB) or kind == _USB_OF_ALSA:
+            return True
+        return kind == USB and _USB_ID.fullmatch(usb_id) is not None
+
+    return accepts
+
+
+def _is_usb_ids(value: Any) -> bool:
+    return _is_texts(value) and all(map(_USB_ID.fullmatch, value))
+
+
+_DEVICE = 'a device such as "usb", "usb:0b0e:0412" or "plughw:CARD=Jabra,DEV=0"'
+
 _TEXTS = _Rule('a list of texts such as ["Jabra"]', _is_texts)
 _SWITCH = _Rule("true or false", _is_switch)
 _PERCENT = _Rule("a whole number from 0 to 100", _between(0, 100))
 _NAMES = _Rule('the name of a control, or alternatives such as ["PCM", "Speaker"]', _is_names)
 _RULES = {
     "description": _Rule(f"a text of at most {MAX_TEXT} characters", _is_text, required=True),
-    "capture": _DEVICE,
-    "playback": _DEVICE,
+    "capture": _Rule(_DEVICE, _is_device(VIRTUAL_CAPTURE), required=True),
+    "playback": _Rule(_DEVICE, _is_device(VIRTUAL_PLAYBACK), required=True),
     "rate_hz": _Rule(f"one of {', '.join(map(str, RATES_HZ))}", _one_of(RATES_HZ), required=True),
     "period_frames": _Rule("a whole number from 16 to 2880", _between(16, 2880), required=True),
-    "periods": _Rule("a whole number from 2 to 32", _between(2, 32), required=True),
+    "periods": _Rule("a whole number from 3 to 32", _between(3, 32), required=True),
     "fill_frames": _Rule("a whole number from 16 to 24000", _between(16, 24000), required=True),
     "one_clock": _Rule("true or false", _is_switch, required=True),
     "echo_canceller": _Rule(f"one of {', '.join(STAGES)}", _one_of(STAGES)),
     "noise_suppression": _Rule(f"one of {', '.join(SUPPRESSION)}", _one_of(SUPPRESSION)),
     "gain_control": _SWITCH,
     "cards": _TEXTS,
-    "usb_ids": _TEXTS,
+    "usb_ids": _Rule('a list of vendors and products such as ["0b0e:0412"], as lsusb tells them', _is_usb_ids),
     "models": _TEXTS,
     "hats": _TEXTS,
     "overlays": _TEXTS,
@@ -103,15 +129,16 @@ def read_profile(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ProfileError(f"profile {path}: no TOML: {error}") from None
     _check(path, "", raw, _RULES)
-    period, fill, periods = raw["period_frames"], raw["fill_frames"], raw["periods"]
-    if raw["rate_hz"] % period:
-        raise ProfileError(f"profile {path}: period_frames: a second must be a whole number of periods, as with 480")
-    if not period < fill <= (periods - 1) * period:
+    sizes = Sizes(raw["rate_hz"], raw["period_frames"], raw["periods"], raw["fill_frames"])
+    if not sizes.has_whole_periods:
+        raise ProfileError(f"profile {path}: period_frames: {WHOLE_PERIODS}, as with 480")
+    if not sizes.fill_fits:
         raise ProfileError(
             f"profile {path}: fill_frames: expected more than one period and at most periods - 1 of them, so "
-            f"{period + 1} to {(periods - 1) * period}; the speaker runs dry or its buffer is full otherwise"
+            f"{sizes.period_frames + 1} to {sizes.most_fill_frames}; {OTHERWISE}"
         )
     fields = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
+    fields["usb_ids"] = tuple(each.lower() for each in fields.get("usb_ids", ()))  # as the kernel writes them
     fields["mixer"] = _mixer(path, raw.get("mixer", {}))
     return fields
 

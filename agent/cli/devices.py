@@ -14,6 +14,7 @@ from agent.cli.config_file import config_argument
 from agent.cli.doctor import read
 from agent.doctor.examination import card_controls
 from agent.doctor.pins import pins_of
+from agent.doctor.sound import devices_of
 from hardware.cards import Card
 from hardware.detect import BoardPicture, detect
 from hardware.gpio_lines import used_lines
@@ -37,9 +38,7 @@ def devices(file: Path, *, as_json: bool) -> None:
     profile = choose_profile(picture, profiles) if wanted == "auto" else profiles.get(wanted)
     if profile is None:
         raise click.ClickException(str(ProfileError(broken[0] if broken else f"unknown profile {wanted!r}")))
-    capture = (config.audio.capture if config else None) or profile.capture
-    playback = (config.audio.playback if config else None) or profile.playback
-    shown = describe(picture, profile, capture, playback)
+    shown = describe(picture, profile, *devices_of(config, profile))
     try:
         used = used_lines()
     except OSError:
@@ -97,7 +96,7 @@ def lines(shown: dict[str, Any]) -> Iterator[str]:
     if shown["overlays"]:
         yield f"overlays    {', '.join(shown['overlays'])}"
     yield f"profile     {shown['profile']['name']}: {shown['profile']['description']}"
-    yield f"microphone  {shown['microphone']}"
+    yield f"microphone  {shown['microphone'] or 'none'}"
     yield f"speaker     {shown['speaker']}"
     yield ""
     if not shown["cards"]:

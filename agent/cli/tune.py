@@ -29,9 +29,9 @@ BAR = 30  # characters
 
 
 @click.command()
-@click.option("--profile", "base_name", default="auto", show_default=True, help="Whose numbers to begin with.")
-@click.option("--capture", default=None, help="Microphone, instead of the profile's.")
-@click.option("--playback", default=None, help="Speaker, instead of the profile's.")
+@click.option("--profile", "base_name", default=None, help="Whose numbers to begin with, instead of the config's.")
+@click.option("--capture", default=None, help="Microphone, instead of the config's or the profile's.")
+@click.option("--playback", default=None, help="Speaker, likewise.")
 @click.option("--name", default="tuned", show_default=True, help="Name of the profile that is written.")
 @click.option("--output", type=click.Path(path_type=Path), default=None, help=f"Instead of {PROFILES}/NAME.toml.")
 @click.option("--svg", type=click.Path(path_type=Path), default=None, help="Draw the figures into this file, too.")
@@ -46,12 +46,12 @@ BAR = 30  # characters
     type=click.Path(path_type=Path),
     default=DEFAULT_CONFIG,
     show_default=True,
-    help="The device's config, for its privacy switch.",
+    help="The device's config, for its sound card and its privacy switch.",
 )
 @socket_option
 def tune(
     *,
-    base_name: str,
+    base_name: str | None,
     capture: str | None,
     playback: str | None,
     name: str,
@@ -80,9 +80,11 @@ def tune(
     state = None if daemon is None else _refuse_beside_a_call(daemon)
     if daemon is not None and state is not None:
         private = _told_by(daemon) if state["inputs"] else contextlib.nullcontext()
+        config = _config_if_readable(config_path)
     else:
-        private = _switch_in(config_path)
-    base = _base(base_name, capture, playback)
+        config = _config(config_path)
+        private = _switch_in(config)
+    base = _base(base_name, capture, playback, config)
     path = output or PROFILES / f"{name}.toml"
     for file in [svg] if dry_run else [path, svg]:
         _check_writable(file)
@@ -126,14 +128,17 @@ def _measured(base: Profile, private: Private, seconds: float, *, load: bool, ec
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
 
 
-def _base(name: str, capture: str | None, playback: str | None) -> Profile:
+def _base(name: str | None, capture: str | None, playback: str | None, config: Config | None) -> Profile:
+    """The profile to begin with: what is asked for, else what calls use by the config, else what is found."""
+    from agent.doctor.sound import devices_of  # noqa: PLC0415
     from hardware.profile import ProfileError, load_profile  # noqa: PLC0415
 
     try:
-        base = load_profile(name)
+        base = load_profile(name) if name is not None else _profile_of(config)
     except ProfileError as error:
         raise click.ClickException(str(error)) from None
-    base = dataclasses.replace(base, capture=capture or base.capture, playback=playback or base.playback)
+    microphone, speaker = devices_of(config, base)
+    base = dataclasses.replace(base, capture=capture or microphone or base.capture, playback=playback or speaker)
     if base.capture.startswith("virtual:") or base.playback.startswith("virtual:"):
         raise click.ClickException(
             f"profile {base.name} has no sound card (microphone {base.capture}, speaker {base.playback}): plug one in, "
@@ -142,11 +147,21 @@ def _base(name: str, capture: str | None, playback: str | None) -> Profile:
     return base
 
 
-def _switch_in(path: Path) -> Private:
+def _profile_of(config: Config | None) -> Profile:
+    """The config's; one that is not there yet may be the very one that this is to write."""
+    from hardware.profile import AUTO, ProfileError, load_profile  # noqa: PLC0415
+
+    try:
+        return load_profile(config.audio.profile if config is not None else AUTO)
+    except ProfileError as error:
+        click.echo(f"note: {error}; beginning with the profile that fits the card", err=True)
+        return load_profile(AUTO)
+
+
+def _switch_in(config: Config | None) -> Private:
     """The privacy switches of the config, looked at here; there may be no config yet."""
     from agent.tune.privacy import kept_private  # noqa: PLC0415
 
-    config = _config(path)
     return contextlib.nullcontext() if config is None else kept_private(config.board.kind, _switches(config))
 
 
@@ -164,7 +179,7 @@ def _told_by(socket_path: Path) -> Private:
 
 
 def _config(path: Path) -> Config | None:
-    """The config, for the switch that keeps the microphone closed; None where there is none yet."""
+    """The config, for its sound card and the switch that keeps the microphone closed; None where there is none yet."""
     from agent.settings.load import load_config  # noqa: PLC0415
     from agent.settings.problems import ConfigErrors  # noqa: PLC0415
 
@@ -177,6 +192,17 @@ def _config(path: Path) -> Config | None:
             f"{text}. So it is not known whether a privacy switch keeps the microphone closed: mend it (sudo callpoint "
             f"check {path}), use sudo, or name another with --config"
         ) from None
+
+
+def _config_if_readable(path: Path) -> Config | None:
+    """The config beside a daemon, which knows the switch: one that cannot be read keeps nobody from measuring."""
+    try:
+        return _config(path)
+    except click.ClickException as error:
+        click.echo(
+            f"note: {error.message.partition('. So ')[0]}: beginning with the profile that fits the card", err=True
+        )
+        return None
 
 
 def _switches(config: Config) -> dict[str, Any]:

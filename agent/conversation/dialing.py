@@ -5,6 +5,7 @@ Pure: what comes out is a `DialSettings`, everything a `Conversation` needs to k
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +26,10 @@ from agent.settings.load import parse_call_options
 from agent.settings.model import Config, TargetConfig
 from agent.settings.problems import ConfigErrors
 from hardware.devices import VIRTUAL_PREFIX, WAV_PREFIX
-from hardware.profile import Profile
+from hardware.profile import VIRTUAL, Profile
+from hardware.sizes import Sizes, misfit, own_sizes, wished_sizes
+
+logger = logging.getLogger(__name__)
 
 # Options that a gateway has no use for, because they name devices here or hold credentials, and those that have a
 # field of their own in DialogParams.
@@ -109,6 +113,7 @@ class Dialling:
     def __init__(self, config: Config, profile: Callable[[], Profile]) -> None:
         self.config = config
         self._profile = profile
+        self._misfits: set[str] = set()  # profiles that the config's sizes do not fit: told once
 
     def of_target(self, name: str) -> DialSettings:
         """A target of the config. Raises `CommandError` naming those there are."""
@@ -161,17 +166,6 @@ class Dialling:
             known = ", ".join(by_name) or "none is configured"
             raise CommandError(f"command/play: unknown prompt {name!r}; prompts: {known}")
         return by_name[name]
-
-    def prompt_files(self) -> Iterator[tuple[str, str]]:
-        """Every WAV file that may be played, after its place in the config."""
-        for name, path in self.config.prompts.by_name.items():
-            yield f"prompts.{'files.' * (name in self.config.prompts.files)}{name}", path
-        for name, target in self.config.targets.items():
-            if target.announcement:
-                yield f"targets.{name}.announcement", target.announcement
-        for name, plan in self.config.plans.items():
-            if plan.nobody:
-                yield f"plans.{name}.nobody", plan.nobody
 
     def idle_audio(self) -> AudioSetup:
         """The sound devices of a call with the defaults of the config."""
@@ -234,16 +228,22 @@ class Dialling:
             assistant=line.anonymous_login is not None,
         )
 
+    def _sizes(self, profile: Profile, rate_hz: int | None) -> Sizes:
+        """The config's over the profile's, unless they would leave the speaker mute: which card "auto" finds was not
+        known when the config was checked. Without a card there is nothing to tell yet."""
+        audio = self.config.audio
+        fault = misfit(profile, audio)
+        if fault is None:
+            return wished_sizes(profile, audio, rate_hz)
+        if profile.name not in (VIRTUAL, *self._misfits):
+            self._misfits.add(profile.name)
+            logger.error("audio.%s: %s. Going on with the profile's own", *fault)
+        return own_sizes(profile, rate_hz or audio.rate_hz)
+
     def _audio_setup(self, options: CallOptions) -> AudioSetup:
         """The profile's numbers, where the config does not say otherwise. Its frames are of its own rate."""
         audio, profile = self.config.audio, self._profile()
-        rate_hz = options.rate_hz or audio.rate_hz or profile.rate_hz
-        period_frames = profile.period_frames * rate_hz // profile.rate_hz
-        fill_frames = profile.fill_frames * rate_hz // profile.rate_hz
-        if audio.period_ms:
-            period_frames = rate_hz * audio.period_ms // 1000
-        if audio.fill_ms:
-            fill_frames = rate_hz * audio.fill_ms // 1000
+        sizes = self._sizes(profile, options.rate_hz)
         capture = "" if options.receive_only else options.capture or audio.capture or profile.capture
         playback = options.playback or audio.playback or profile.playback
         of_profile = (capture, playback) == (profile.capture, profile.playback)
@@ -252,10 +252,10 @@ class Dialling:
         return AudioSetup(
             capture=capture,
             playback=playback,
-            rate_hz=rate_hz,
-            period_frames=period_frames,
-            periods=audio.periods or profile.periods,
-            fill_frames=fill_frames,
+            rate_hz=sizes.rate_hz,
+            period_frames=sizes.period_frames,
+            periods=sizes.periods,
+            fill_frames=sizes.fill_frames,
             sidetone=options.sidetone or "",
             record=options.record or "",
             detect_dtmf=audio.detect_dtmf,

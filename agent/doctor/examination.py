@@ -11,13 +11,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agent.doctor import access, network, system
-from agent.doctor.finding import Finding
+from agent.doctor.finding import Finding, note
 from agent.doctor.network import Server
 from agent.doctor.pins import check_pins, check_relays, pins_of
 from agent.doctor.sound import Controls, check_sound
 from agent.doctor.wireless import power_save
-from agent.settings.audio import AUTO_PROFILE
 from agent.settings.model import Config
+from agent.settings.prompt_files import unreadable_prompts
 from hardware.detect import ROOT, BoardPicture, detect
 from hardware.gpio_lines import used_lines
 from hardware.mixer import AlsaMixer, Control
@@ -61,10 +61,12 @@ def examine(
     yield from system.check_heat(root)
     yield from system.check_governor(root)
     yield from system.check_real_time(root)
-    yield from check_sound(picture, config.audio.profile if config else AUTO_PROFILE, probes.controls, folders)
+    yield from check_sound(picture, config, probes.controls, folders)
     if config is not None:
         yield from _pins(picture, config, probes)
         yield from check_relays(picture, config)
+        for place, sentence in unreadable_prompts(config):
+            yield note("prompts", f"{place}: {sentence}", "copy the WAV file there, readable for the service's user")
     yield from access.check_service_user(root)
     yield from access.check_devices(root, user, os.geteuid(), groups)
     yield from access.check_files(root, config_file)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from agent.settings.base import Hint, Name, SettingsModel
+from agent.settings.base import Hint, KeyedError, Name, SettingsModel
+from agent.settings.problems import nearest
 
 Verb = Literal["hangup", "answer", "mute", "toggle", "talk", "cancel"]
 _VERB_TAG = "#verb"
@@ -56,13 +57,33 @@ _TABLES: Mapping[str, type[SettingsModel]] = {
 }
 
 
+ACTION_KEYS = tuple(_TABLES)
+
+
+def _one_thing(value: Any) -> Any:
+    """A table does one of these things: the models, each of which knows itself only, would tell nonsense otherwise."""
+    if not isinstance(value, Mapping):
+        return value
+    kinds = [key for key in _TABLES if key in value]
+    if len(kinds) > 1:
+        raise ValueError(f"only one of {', '.join(_TABLES)} at a time")
+    if not kinds and value:
+        key = str(next(iter(value)))
+        near = nearest(key, _TABLES)
+        cure = f'did you mean "{near}"?' if near else f"expected one of {', '.join(_TABLES)}"
+        raise KeyedError(key, f"unknown key, {cure}")
+    if not kinds:
+        raise ValueError(f"empty, expected {EXPECTED_ACTION}")
+    return value
+
+
 def _kind_of_action(value: Any) -> str | None:
     if isinstance(value, str):
         return _VERB_TAG
     for key, model in _TABLES.items():
         if isinstance(value, model) or (isinstance(value, Mapping) and key in value):
             return f"#{key}"
-    return "#target" if isinstance(value, Mapping) else None
+    return None
 
 
 Action = Annotated[
@@ -73,6 +94,7 @@ Action = Annotated[
     | Annotated[EventAction, Tag("#event")]
     | Annotated[Verb, Tag(_VERB_TAG)],
     Discriminator(_kind_of_action),
+    BeforeValidator(_one_thing),
     Hint(EXPECTED_ACTION),
 ]
 

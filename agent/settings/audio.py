@@ -53,10 +53,13 @@ class AudioConfig(SettingsModel):
     rate_hz: Literal[8000, 12000, 16000, 24000, 48000] | None = Field(
         default=None, description="Sample rate of the sound card, one that Opus works at."
     )
-    period_ms: int | None = Field(default=None, ge=2, le=60, description="The sound card wakes the daemon this often.")
+    # What a second is a whole number of: the sound is made in whole periods.
+    period_ms: Literal[2, 4, 5, 8, 10, 20, 25, 40, 50] | None = Field(
+        default=None, description="The sound card wakes the daemon this often."
+    )
     periods: int | None = Field(
         default=None,
-        ge=2,
+        ge=3,
         le=32,
         description="Size of the card's buffer in periods: slack for delays, no delay itself.",
     )
@@ -64,7 +67,8 @@ class AudioConfig(SettingsModel):
         default=None,
         ge=2,
         le=500,
-        description="Sound kept written ahead for the speaker, in milliseconds: this is delay.",
+        description="Sound kept written ahead for the speaker, in milliseconds: this is delay. More than one period, "
+        "and at most one less than `periods`.",
     )
     jitter_min_ms: int = Field(
         default=10,

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, PlainValidator, SecretStr, Validatio
 
 from agent.settings.base import Hint, KeyedError, Name, SettingsModel
 from agent.settings.buttons import Gpio
-from agent.settings.secret import SECRET_SCHEMA, as_secret
+from agent.settings.secret import FORMS, SECRET_SCHEMA, as_secret
 
 MAX_PULSE_S = 60.0  # an opener that needs longer holds a door by itself
 _CODE = re.compile(r"[0-9A-D*#]{1,16}")
@@ -22,6 +22,8 @@ class DtmfCode(SecretStr):
 
 def _dtmf_code(value: Any, info: ValidationInfo) -> DtmfCode:
     # One digit keeps nobody out who can hear it, so it may stand in a file that others can read.
+    if not isinstance(value, str | dict | SecretStr):
+        raise ValueError(f'wrong type, expected a digit in quotes such as "5", or several as {FORMS}')
     code = value if isinstance(value, str) and len(value) == 1 else as_secret(value, info).get_secret_value()
     if code and not _CODE.fullmatch(code):  # empty: secrets are not being read
         raise ValueError('expected 1 to 16 of 0-9, A-D, "*" and "#"')

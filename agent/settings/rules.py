@@ -7,6 +7,7 @@ single fields, however broken the file is.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from agent.settings.actions import ACTION_KEYS
 from agent.settings.audio import AUTO_PROFILE
 from agent.settings.base import snake_case
 from agent.settings.call_options import NOTHING_TO_DO
@@ -108,8 +109,10 @@ def _inputs(raw: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _action(parts: list[str], action: object, raw: Mapping[str, Any]) -> Iterator[Problem]:
     targets, plans = _table(raw.get("targets")), _table(raw.get("plans"))
+    table = _table(action)
+    one_thing = sum(key in table for key in ACTION_KEYS) == 1
     for key, kind, known in (("target", "target", targets), ("toggle", "target", targets), ("plan", "plan", plans)):
-        name = _table(action).get(key)
+        name = table.get(key) if one_thing else None  # of two things in one that is told, and nothing else
         if isinstance(name, str) and name not in known:
             yield _unknown([*parts, key], kind, name, known)
     if action == "toggle" and not targets:

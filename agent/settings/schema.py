@@ -28,7 +28,8 @@ one to begin with, `config/examples/` holds a few more. An editor that knows TOM
 `#:schema ./callpoint.schema.json` as first line.
 
 * `callpoint check` shows **every** problem of the file with its path and cure, or notes on what is worth knowing.
-  `--show` prints the effective config with all secrets masked, `--no-secrets` checks it away from its secrets.
+  `--show` prints the effective config with all secrets masked, `--no-secrets` checks it away from its
+  device: secrets, prompts and sound cards are not looked for.
 * Unknown keys are errors. Nothing is guessed: `"5"` is not a number.
 * The names of call options are those of Telnyx's ICallOptions (`callerName`, `preferred_codecs`). Their snake_case
   spelling (`caller_name`) is accepted too, but not both at once.

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from agent.settings.base import Hint, SettingsModel
 
+_HOURS_HINT = 'two times of day such as "22:00-07:00", or "00:00-00:00" for none'
 _HOURS = r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
@@ -15,9 +16,10 @@ class SelfTestConfig(SettingsModel):
     every_h: float | None = Field(
         default=None, ge=1, le=744, description="Hours between two tests. When unset it is tested on demand only."
     )
-    quiet_hours: Annotated[str, Field(pattern=_HOURS), Hint('two times of day such as "22:00-07:00"')] | None = Field(
+    quiet_hours: Annotated[str, Field(pattern=_HOURS), Hint(_HOURS_HINT)] | None = Field(
         default="22:00-07:00",
-        description="No scheduled test in these hours of local time. A test on demand is carried out at any time.",
+        description="No scheduled test in these hours of local time; two equal times are none. A test on demand is "
+        "carried out at any time.",
     )
     level_dbfs: float = Field(
         default=-30.0, ge=-60, le=-6, description="How loud the tones are, in decibels below full scale."

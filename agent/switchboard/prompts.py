@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agent.calls.commands import CommandError
 from agent.media.control import MediaError
+from agent.settings.prompt_files import prompt_files
 
 if TYPE_CHECKING:
     from agent.conversation.dialing import Dialling
@@ -46,7 +47,7 @@ class Prompts:
     async def check(self) -> None:
         """Say in the journal which prompts of the config cannot be played, before somebody waits for one of them."""
         rate_hz = self._dialling.idle_audio().rate_hz
-        for place, path in self._dialling.prompt_files():
+        for place, path in prompt_files(self._dialling.config):
             try:
                 await self._media.load_prompt(path, rate_hz)
             except MediaError as error:

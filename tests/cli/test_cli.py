@@ -22,6 +22,8 @@ from agent.cli.hangup import hangup
 from agent.cli.run import run
 from agent.cli.status import describe, status
 from agent.lab.gateway import LabGateway
+from hardware.detect import detect
+from tests.boards import JABRA, PI4, board
 from tests.device import PASSWORD, config_of, device
 
 EXIT_USAGE = 2  # click's
@@ -103,6 +105,65 @@ def test_all_errors_of_a_config_are_shown_at_once_and_the_exit_code_says_config(
     assert 'targets.reception.useSterio: unknown key, did you mean "useStereo"?' in result.output
     assert 'lines.telnyx.login_tokn: unknown key, did you mean "login_token"?' in result.output
     assert 'audio.profile: no sound profile has this name, did you mean "usb-speakerphone"?' in result.output
+
+
+def test_prompts_that_are_not_there_are_noted_where_they_should_be(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    (tmp_path / "here.wav").write_bytes(b"RIFF")
+    (tmp_path / "folder.wav").mkdir()
+    plan = '[plans.visitor]\nsteps = [["reception"]]\nnobody = "nix.wav"\n'
+    prompts = '[prompts]\nconnecting = "here.wav"\nended = "folder.wav"\nfiles = { wait = "gone.wav" }\n'
+    file.write_text(GOOD + 'announcement = "hello.wav"\n' + plan + prompts)
+    result = invoke(check, file, env={"TOKEN": "very-secret"})
+    assert result.exit_code == 0
+    told = [line for line in result.output.splitlines() if "will not be played" in line]
+    missing = "No such file or directory; it will not be played"
+    assert told == [
+        f"note: prompts.ended: {tmp_path}/folder.wav: not a file; it will not be played",
+        f"note: prompts.files.wait: {tmp_path}/gone.wav: {missing}",
+        f"note: targets.reception.announcement: {tmp_path}/hello.wav: {missing}",
+        f"note: plans.visitor.nobody: {tmp_path}/nix.wav: {missing}",
+    ]
+    assert "will not be played" not in invoke(check, file, "--no-secrets").output
+
+
+MUTE = "with 4 periods of 10 ms (profile usb-speakerphone) fill_ms must be more than 10 and at most 30, and is 60"
+
+
+@pytest.mark.parametrize("command", [check, run])
+def test_sizes_that_do_not_fit_the_named_profile_are_refused(command: click.Command, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(GOOD + '[audio]\nprofile = "usb-speakerphone"\nfill_ms = 60\n')
+    result = invoke(command, file, env={"TOKEN": "very-secret"})
+    assert result.exit_code == EXIT_CONFIG
+    assert f"  audio.fill_ms: {MUTE}" in result.output
+    file.write_text(GOOD + '[audio]\nprofile = "usb-speakerphone"\nfill_ms = 60\nperiods = 7\n')
+    assert invoke(check, file, env={"TOKEN": "very-secret"}).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("cards", "fill_ms", "refused"),
+    [
+        ((JABRA,), 60, MUTE),
+        ((JABRA,), 25, None),
+        ((), 60, None),  # fits the longer periods of a card that may be found
+        ((), 5, "fill_ms must be more than 10"),
+    ],
+)
+def test_sizes_are_looked_at_with_the_profile_that_auto_would_choose_here(
+    cards: tuple[tuple[str, str, str], ...],
+    fill_ms: int,
+    refused: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture = detect(board(tmp_path, PI4, *cards))
+    monkeypatch.setattr("hardware.detect.detect", lambda: picture)
+    file = tmp_path / "c.toml"
+    file.write_text(GOOD + f"[audio]\nfill_ms = {fill_ms}\n")
+    result = invoke(check, file, env={"TOKEN": "very-secret"})
+    assert result.exit_code == (EXIT_CONFIG if refused else 0)
+    assert (refused or "good") in result.output
 
 
 @pytest.mark.parametrize("command", [check, run])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import signal
 import subprocess
@@ -17,13 +18,19 @@ from click.testing import CliRunner
 
 from agent.cli import tune as command
 from agent.cli.group import callpoint
+from agent.service.control_socket import ControlError
 from agent.settings.toml_text import toml_text
 from agent.tune.privacy import PrivateError
+from hardware.cards import Card
+from hardware.detect import BoardPicture
+from hardware.pcm import PcmError
 from hardware.profile import load_profile
 from tests.device import config_of
 from tests.pulse import PulseHost, missing
 
 PATIENCE_S = 120
+PHONE = "usb-speakerphone"
+STICK = Card(1, "Device", "USB-Audio", "stick", capture=0, playback=0)
 needs_pulse = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 LOOP = ["--profile", "generic", "--capture", "spkmon", "--playback", "speaker", "--seconds", "5", "--no-load"]
 
@@ -159,6 +166,71 @@ def test_a_config_that_nobody_can_read_may_have_a_privacy_switch(
     assert "not known whether a privacy switch" in result.output
 
 
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """The profile to begin with, microphone and speaker of each measurement; none is made."""
+    begun: list[tuple[str, str, str]] = []
+
+    def measure(devices: Any, base: Any, *_: Any) -> None:
+        begun.append((base.name, devices.capture, devices.playback))
+        raise PcmError(errno.ENODEV, "enough")
+
+    monkeypatch.setattr("agent.tune.session.measure", measure)
+    monkeypatch.setattr("hardware.profile.detect", lambda: BoardPicture(cards=(STICK,)))
+    return begun
+
+
+def sound_config(folder: Path, **audio: str) -> Path:
+    made = config_of("ws://127.0.0.1:1", folder)
+    made["audio"] = audio
+    file = folder / "callpoint.toml"
+    file.write_text(toml_text(made))
+    file.chmod(0o600)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("audio", "arguments", "begun"),
+    [
+        ({"profile": "generic", "capture": "mic"}, [], ("generic", "mic", "default")),
+        ({"profile": "generic", "capture": "mic"}, ["--profile", PHONE], (PHONE, "mic", "usb")),
+        ({"capture": "mic", "playback": "box"}, ["--capture", "m2", "--playback", "b2"], (PHONE, "m2", "b2")),
+        ({"profile": "tuned"}, [], (PHONE, "usb", "usb")),  # which this is to write
+    ],
+)  # fmt: skip
+def test_it_measures_what_calls_use_by_the_config(
+    audio: dict[str, str],
+    arguments: list[str],
+    begun: tuple[str, str, str],
+    measured: list[tuple[str, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(command, "find_socket", _none)
+    config = sound_config(tmp_path, **audio)
+    result = invoke(*arguments, "--config", str(config), "--output", str(tmp_path / "a.toml"))
+    assert "enough" in result.output
+    assert measured == [begun]
+    assert ("unknown profile 'tuned'" in result.output) is (audio.get("profile") == "tuned")
+
+
+def test_beside_a_daemon_a_config_that_cannot_be_read_keeps_nobody_from_measuring(
+    measured: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    state = {"state": "idle", "microphone_open": False, "privacy": False, "inputs": {}}
+    monkeypatch.setattr(command, "ask", lambda *_: {"state": state})
+    config = tmp_path / "callpoint.toml"
+    config.write_text("[inputs")
+    socket = str(tmp_path / "x.sock")
+    result = invoke("--config", str(config), "--socket", socket, "--output", str(tmp_path / "a.toml"))
+    assert measured == [(PHONE, "usb", "usb")]
+    assert "beginning with the profile that fits the card" in result.output
+    assert "privacy" not in result.output
+    config = sound_config(tmp_path, profile="generic")
+    invoke("--config", str(config), "--socket", socket, "--output", str(tmp_path / "a.toml"))
+    assert measured[1:] == [("generic", "default", "default")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -182,4 +254,4 @@ def test_what_is_wrong_is_one_sentence_with_its_cure(
 
 
 def _none() -> Path:
-    raise command.ControlError("no running callpoint found")
+    raise ControlError("no running callpoint found")

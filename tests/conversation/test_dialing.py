@@ -104,7 +104,7 @@ def test_elements_and_streams_are_devices_of_the_call() -> None:
     [
         (None, {}, 480, 960),
         (16_000, {}, 160, 320),
-        (8_000, {"period_ms": 20}, 160, 160),
+        (8_000, {"period_ms": 20, "fill_ms": 30}, 160, 240),
         (16_000, {"period_ms": 20, "fill_ms": 40}, 320, 640),
     ],
 )
@@ -114,6 +114,20 @@ def test_periods_last_as_long_at_any_rate(
     options = {} if rate_hz is None else {"audio": {"sampleRate": rate_hz}}
     setup = dial(options, audio=audio).audio
     assert (setup.rate_hz, setup.period_frames, setup.fill_frames) == (rate_hz or 48_000, period_frames, fill_frames)
+
+
+def test_sizes_that_would_leave_the_speaker_mute_are_told_once_and_the_profiles_own_count(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = dialling(audio={"fill_ms": 60, "rate_hz": 16_000}).config
+    profiles = [load_profile("usb-speakerphone"), load_profile("usb-speakerphone"), load_profile("virtual")]
+    dials = Dialling(config, profiles.pop)
+    for _ in range(3):  # without a card, and then with one
+        setup = dials.idle_audio()
+        assert (setup.rate_hz, setup.period_frames, setup.periods, setup.fill_frames) == (16_000, 160, 4, 320)
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert told.startswith("audio.fill_ms: with 4 periods of 10 ms (profile usb-speakerphone) fill_ms must be")
+    assert told.endswith(". Going on with the profile's own")
 
 
 def test_what_goes_out_is_named_as_the_sdk_names_it_and_devices_stay_here() -> None:

@@ -213,3 +213,55 @@ def test_the_command_counts_problems_by_its_exit_code(tmp_path: Path) -> None:
     assert shown.exit_code == 1
     assert shown.output.startswith("PROBLEM  config")
     assert f"-> callpoint check {file}" in shown.output
+
+
+def levels(findings: list[Finding]) -> list[tuple[Level, str]]:
+    return [(each.level, each.text) for each in findings]
+
+
+def test_the_devices_that_calls_would_use_are_looked_at(tmp_path: Path) -> None:
+    root = board(tmp_path, PI4, HDMI, JABRA)
+    named = config(CONFIG + '[audio]\ncapture = "plughw:CARD=Gone,DEV=0"\nplayback = "hdmi:CARD=vc4hdmi0,DEV=0"\n')
+    checks = found(root, named, probes(()))
+    assert levels(checks["microphone"]) == [(Level.PROBLEM, "no card for plughw:CARD=Gone,DEV=0 is there")]
+    assert "vc4hdmi0 has no volume of its own" in checks["speaker"][0].text
+    pulse = found(root, config(CONFIG + '[audio]\nplayback = "pulse"\n'), probes())
+    assert levels(pulse["speaker"]) == [(Level.NOTE, "pulse names no card: whether it opens shows in a call")]
+    defaults = config(CONFIG + '[call_defaults]\nmicId = "usb:1234:5678"\n')
+    assert levels(found(root, defaults, probes())["microphone"]) == [
+        (Level.PROBLEM, "no card for usb:1234:5678 is there")
+    ]
+    listening = found(root, config(CONFIG + "[call_defaults]\naudio = false\nreceiveOnlyAudio = true\n"), probes())
+    assert "microphone" not in listening
+    assert listening["profile"][0].text == "usb-speakerphone: microphone none, speaker usb"
+
+
+def test_a_file_as_microphone_needs_no_card(tmp_path: Path) -> None:
+    root = board(tmp_path, PI4, HDMI)
+    sound = tmp_path / "greeting.wav"
+    sound.write_bytes(b"RIFF")
+    text = CONFIG + f'[audio]\ncapture = "wav:{sound}"\nplayback = "hdmi:CARD=vc4hdmi0,DEV=0"\n'
+    checks = found(root, config(text), probes())
+    assert [each for row in checks.values() for each in row if each.level is Level.PROBLEM] == []
+    sound.unlink()
+    assert levels(found(root, config(text), probes())["microphone"]) == [(Level.PROBLEM, f"{sound} is no file")]
+    sound.write_bytes(b"RIFF")
+    mute = found(root, config(CONFIG + f'[audio]\ncapture = "wav:{sound}"\n'), probes())
+    assert levels(mute["speaker"]) == [(Level.NOTE, "no card plays: calls are not heard here")]
+
+
+def test_sizes_that_do_not_fit_the_card_that_is_found_are_a_problem(tmp_path: Path) -> None:
+    checks = found(board(tmp_path, PI4, JABRA), config(CONFIG + "[audio]\nfill_ms = 60\n"), probes())
+    _, fault = checks["profile"]
+    assert fault.level is Level.PROBLEM
+    assert fault.text.startswith("audio.fill_ms: with 4 periods of 10 ms (profile usb-speakerphone) fill_ms must be")
+
+
+def test_prompts_that_are_not_there_are_noted(tmp_path: Path) -> None:
+    root = board(tmp_path, PI4, JABRA)
+    text = CONFIG + f'[prompts]\nended = "{tmp_path}/bye.wav"\n'
+    assert levels(found(root, config(text), probes())["prompts"]) == [
+        (Level.NOTE, f"prompts.ended: {tmp_path}/bye.wav: No such file or directory; it will not be played")
+    ]
+    (tmp_path / "bye.wav").write_bytes(b"RIFF")
+    assert "prompts" not in found(root, config(text), probes())

@@ -36,6 +36,43 @@ def test_a_board_is_seen_with_model_hat_overlays_cards_and_kernel(tmp_path: Path
     assert [card.id for card in picture.cards] == ["vc4hdmi0", "sndrpigooglevoi"]
 
 
+FILTERS = (
+    "pi0", "pi0w", "pi02", "pi1", "pi2", "pi3", "pi3+", "pi4", "pi400", "cm4", "cm4s", "pi5", "pi500", "cm5", "none",
+    "EDID=DEL-DELL_U2422H", "0x12345678",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "seen"),
+    [
+        ("Raspberry Pi Model B Rev 2", {"pi1"}),
+        ("Raspberry Pi Model B Plus Rev 1.2", {"pi1"}),
+        ("Raspberry Pi Compute Module Rev 1.0", {"pi1"}),
+        ("Raspberry Pi 2 Model B Rev 1.1", {"pi2"}),
+        ("Raspberry Pi 3 Model B Rev 1.2", {"pi3"}),
+        ("Raspberry Pi 3 Model A Plus Rev 1.0", {"pi3", "pi3+"}),
+        (PI3, {"pi3", "pi3+"}),
+        ("Raspberry Pi Compute Module 3 Rev 1.0", {"pi3"}),
+        ("Raspberry Pi Compute Module 3 Plus Rev 1.0", {"pi3"}),
+        (PI4, {"pi4"}),
+        ("Raspberry Pi 400 Rev 1.0", {"pi4", "pi400"}),
+        ("Raspberry Pi Compute Module 4 Rev 1.1", {"pi4", "cm4"}),
+        ("Raspberry Pi Compute Module 4S Rev 1.0", {"pi4", "cm4s"}),
+        (PI5, {"pi5"}),
+        ("Raspberry Pi 500 Rev 1.0", {"pi5", "pi500"}),
+        ("Raspberry Pi Compute Module 5 Rev 1.0", {"pi5", "cm5"}),
+        ("Raspberry Pi Compute Module 5 Lite Rev 1.0", {"pi5", "cm5"}),
+        ("Raspberry Pi Zero Rev 1.3", {"pi0"}),
+        ("Raspberry Pi Zero W Rev 1.1", {"pi0", "pi0w"}),
+        (ZERO2, {"pi0", "pi0w", "pi02"}),
+    ],
+)
+def test_each_model_sees_the_sections_that_are_for_it(tmp_path: Path, model: str, seen: set[str]) -> None:
+    sections = "".join(f"[{name}]\ndtoverlay={name}\n" for name in FILTERS)
+    picture = detect(board(tmp_path, model, config_txt=f"{sections}[all]\ndtoverlay=last\n"))
+    assert set(picture.overlays) == seen | {"last"}
+
+
 def test_an_empty_root_is_no_board(tmp_path: Path) -> None:
     assert detect(tmp_path) == BoardPicture()
 

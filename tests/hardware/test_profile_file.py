@@ -70,7 +70,15 @@ def test_ones_own_wins_over_the_shipped_one_of_its_name(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("rate_hz = 48000", "rate_hz = 44100", r"rate_hz: expected one of 8000, 12000, 16000, 24000, 48000"),
-        ("periods = 4", "periods = true", r"periods: expected a whole number from 2 to 32"),
+        ('["0d8c:0014"]', '["0d8c0014"]', r'usb_ids: expected a list of vendors and products such as \["0b0e:0412"\]'),
+        ('playback = "usb"', 'playback = "usbx:foo"', r'playback: expected a device such as "usb", "usb:0b0e:0412" or'),
+        (
+            'playback = "usb"',
+            'playback = "usb:0b0e0412"',
+            r'playback: expected a device such as "usb", "usb:0b0e:0412"',
+        ),
+        ('playback = "usb"', 'playback = "virtual:silence"', r"playback: expected a device such as"),
+        ("periods = 4", "periods = true", r"periods: expected a whole number from 3 to 32"),
         ("one_clock = true", "", r"one_clock: missing, expected true or false"),
         ('playback = "usb"', 'playbak = "usb"', r"playbak: unknown key, expected one of description, capture,"),
         ("fill_frames = 960", "fill_frames = 480", r"fill_frames: expected .* so 481 to 1440"),
@@ -88,6 +96,17 @@ def test_a_broken_profile_is_one_sentence_with_file_key_and_cure(tmp_path: Path,
     with pytest.raises(ProfileError, match=rf"profile {tmp_path}/bar\.toml: {said}") as caught:
         load_profile("bar", where)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["usb:0B0E:0412", "usbstream:CARD=Jabra", "usbmic", "wav:/tmp/a.wav", "virtual:null"])
+def test_a_speaker_is_named_in_any_of_these_ways(tmp_path: Path, name: str) -> None:
+    where = folders(tmp_path, bar=OWN.replace('playback = "usb"', f'playback = "{name}"'))
+    assert load_profile("bar", where).playback == name
+
+
+def test_vendor_and_product_are_found_however_they_are_written(tmp_path: Path) -> None:
+    where = folders(tmp_path, bar=OWN.replace("0d8c:0014", "0D8C:0014"))
+    assert choose_profile(BoardPicture(cards=(STICK,)), all_profiles(where)[0]).name == "bar"
 
 
 @pytest.mark.parametrize(("name", "chosen"), [("bar", "usb-speakerphone"), ("zero2_low_power", "zero2-low-power")])

@@ -31,6 +31,7 @@ def config(button: dict[str, Any] | None = None, contact: dict[str, Any] | None 
 
 
 NOT_WITH_TALK = 'not with press = "talk", which lasts as long as the button is down'
+KINDS = "target, plan, toggle, dtmf, event"
 NAME = 'a name of letters, digits, "_" and "-"'
 NO_DOOR = 'only for kind = "door_contact": a privacy switch closes the microphone'
 PULL_UP = 'GPIO 2 has a fixed pull-up resistor: use pull = "up" or another GPIO'
@@ -51,6 +52,10 @@ PRIVACY, DOOR = {"kind": "privacy"}, {"kind": "door_contact"}
         ({"press": {"dtmf": "12x"}}, 'press.dtmf: not in the right form, expected 1 to 32 of 0-9, A-D, "*" and "#"'),
         ({"press": {"event": "two words"}}, f"press.event: not in the right form, expected {NAME}"),
         ({"press": {"evnt": "help"}}, 'press.evnt: unknown key, did you mean "event"?'),
+        ({"press": {"relay": "door"}}, f"press.relay: unknown key, expected one of {KINDS}"),
+        ({"press": {"target": "desk", "plan": "x"}}, f"press: only one of {KINDS} at a time"),
+        ({"press": {"target": "desk", "relay": "door"}}, f"press.relay: unknown key, expected one of {KINDS}"),
+        ({"hold": {}}, f"hold: empty, expected {EXPECTED_ACTION}"),
         ({"press": "plan"}, f"press: not possible, expected {EXPECTED_ACTION}"),
         ({"press": "canel"}, 'press: not possible, did you mean "cancel"?'),
     ],
@@ -58,8 +63,7 @@ PRIVACY, DOOR = {"kind": "privacy"}, {"kind": "door_contact"}
 def test_a_button_that_cannot_be_is_refused_with_place_and_cure(
     button: dict[str, Any], complaint: str, complaints: Complaints
 ) -> None:
-    problems = complaints(config(button))
-    assert f"buttons.b.{complaint}" in problems
+    assert complaints(config(button)) == [f"buttons.b.{complaint}"]
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import pytest
 
 from agent.app import secrets_of
 from agent.settings.load import ConfigErrors, load_config, parse_config
+from agent.settings.secret import FORMS
 from agent.settings.show import masked
 from tests.settings.tables import MINIMAL, with_value
 
 CODE = "48151623"
+QUOTED = f'expected a digit in quotes such as "5", or several as {FORMS}'
 
 
 def problems(**tables: Any) -> list[str]:
@@ -54,6 +56,7 @@ def test_a_lamp_that_does_not_fit_is_named(lamp: dict[str, Any], problem: str) -
     [
         ({"pulse_s": 20}, "relays.door.pulse_s: longer than max_pulse_s"),
         ({"max_pulse_s": 61}, "relays.door.max_pulse_s: out of range, expected number from 0.05 to 60.0"),
+        ({"opens_by_dtmf": 5}, f"relays.door.opens_by_dtmf: wrong type, {QUOTED}"),
         ({"opens_by_dtmf": "x"}, 'relays.door.opens_by_dtmf: expected 1 to 16 of 0-9, A-D, "*" and "#"'),
         ({"opens_by_dtmf": CODE + "!"}, 'relays.door.opens_by_dtmf: expected 1 to 16 of 0-9, A-D, "*" and "#"'),
     ],

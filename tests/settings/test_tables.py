@@ -158,6 +158,13 @@ CALLER = 'not in the right form, expected a number, a SIP URI or a pattern such 
         ("incoming.busy", "hold", 'not possible, expected "reject" or "replace"'),
         ("incoming.ring_s", 0, "out of range, expected number above 0 to 3600"),
         ("retry_limit.calls", 0, "out of range, expected whole number from 1 to 1000"),
+        ("audio.period_ms", 7, "not possible, expected 2, 4, 5, 8, 10, 20, 25, 40 or 50"),
+        ("audio.periods", 2, "out of range, expected whole number from 3 to 32"),
+        (
+            "self_test.quiet_hours",
+            False,
+            'wrong type (true or false), expected two times of day such as "22:00-07:00", or "00:00-00:00" for none',
+        ),
         ("audio.tones", "uk", 'not possible, expected "etsi" or "us"'),
         ("service.state_dir", "state", "not in the right form, expected absolute path"),
         ("lines", {}, "empty, expected at least one entry"),
