@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 PAGE_BYTES = mmap.PAGESIZE
@@ -49,6 +50,15 @@ class Totals:
     jitter_buffer_delay_ms: int = 0  # times frames: W3C's jitterBufferDelay, which is in seconds
     jitter_buffer_emitted_frames: int = 0
     packets_refused: int = 0
+    packets_duplicated: int = 0
+    stream_restarts: int = 0
+    send_errors: int = 0
+    playback_dropped_frames: int = 0
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """To each total of a name what was counted since."""
+        for name, count in counts.items():
+            setattr(self, name, getattr(self, name) + count)
 
 
 _TOTAL_NAMES = tuple(each.name for each in fields(Totals))

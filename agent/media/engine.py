@@ -307,9 +307,12 @@ class Engine:
             self._read_former(self._former, now_s)
 
     def _count_refused(self) -> None:
-        if self._packets is not None:
-            self.totals.packets_refused += self._packets.refused
-            self._packets.refused = 0
+        """By the network of this device, and by us."""
+        packets = self._packets
+        if packets is not None:
+            self.totals.packets_refused += packets.refused
+            self.totals.send_errors += packets.send_errors
+            packets.refused = packets.send_errors = 0
 
     def _read_former(self, former: FormerPath, now_s: float) -> None:
         """Packets that were on their way when the path changed. Its RTCP is of no use any more."""

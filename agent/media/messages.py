@@ -128,10 +128,14 @@ class MediaStats:
     fec_frames: int = 0
     auth_failures: int = 0
     packets_refused: int = 0  # from where ICE has not found the far end: somebody else's
+    packets_duplicated: int = 0  # came once more, and were left alone
+    stream_restarts: int = 0  # another source, or sequence numbers anew
+    send_errors: int = 0  # packets that the network of this device did not take
     dtmf_sent: int = 0  # digits
     dtmf_received: int = 0
     capture_xruns: int = 0
     playback_xruns: int = 0
+    playback_dropped_frames: int = 0  # of the card's rate: they found its queue full
     playback_corrections: int = 0  # periods made shorter or longer: microphone and speaker clocks differ
     jitter_ms: float = 0.0  # RFC 3550 6.4.1, of what we receive
     jitter_buffer_ms: float = 0.0  # audio waiting in the jitter buffer now

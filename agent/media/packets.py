@@ -22,9 +22,11 @@ Address = tuple[str, int] | None
 
 
 class Packets(Protocol):
-    """What the engine needs of a socket. `refused` RTP packets came from elsewhere than the far end."""
+    """What the engine needs of a socket. `refused` RTP packets came from elsewhere than the far end, `send_errors`
+    were not taken by this device's network."""
 
     refused: int
+    send_errors: int
 
     def receive(self) -> tuple[bytes, Address, float | None] | None:
         """The next datagram, its sender and for how many seconds it has waited (None: unknown); None: no more."""

@@ -104,10 +104,7 @@ class MediaServer:
                 self._flush()
 
     def _stats(self, sound: Sound, engine: Engine) -> MediaStats:
-        capture_xruns, playback_xruns, corrections = sound.take_counts()
-        engine.totals.capture_xruns += capture_xruns
-        engine.totals.playback_xruns += playback_xruns
-        engine.totals.playback_corrections += corrections
+        engine.totals.add(sound.take_counts()._asdict())
         stats = engine.stats(time.monotonic())
         if self._voice is not None:
             stats.erle_db, stats.echo_delay_ms, stats.echo_stage = self._voice.figures()

@@ -18,7 +18,7 @@ from agent.media.coding import Coding
 from agent.media.jitter import CONCEAL, FEC, PACKET, SILENCE, JitterBuffer
 from agent.media.levels import LevelMeter
 from agent.media.reception import Reception
-from agent.media.srtp import SrtpError
+from agent.media.srtp import SrtpError, came_before
 from agent.media.stretch import accelerate, expand
 from agent.media.telephone_event import EventReceiver
 
@@ -92,6 +92,7 @@ class Receiver:
         self._bridging = False
         self._delay_s = 0.0  # between network and speaker queue, before the last `count`
         self._lost_before = totals.packets_lost
+        self._restarts = self.jitter.ring.restarts
 
     def resume(self, ssrc: int, index: int) -> None:
         """Take the rollover counter over that a former process left."""
@@ -102,8 +103,11 @@ class Receiver:
         present keys', for what is still on the way under the former ones."""
         try:
             packet = (unprotect or self._unprotect)(data)
-        except (SrtpError, ValueError):  # ValueError: longer than pylibsrtp's buffer
-            self._totals.auth_failures += 1
+        except (SrtpError, ValueError) as error:  # ValueError: longer than pylibsrtp's buffer
+            if came_before(error):
+                self._totals.packets_duplicated += 1
+            else:
+                self._totals.auth_failures += 1
             return
         header = rtp.unpack_header(packet)
         ssrc = header[4]
@@ -187,7 +191,10 @@ class Receiver:
         totals.packets_late += ring.late
         totals.fec_frames += jitter.rebuilt
         totals.packets_dropped += ring.dropped
-        ring.late = ring.dropped = jitter.rebuilt = 0
+        totals.packets_duplicated += ring.duplicates
+        totals.stream_restarts += ring.restarts - self._restarts
+        self._restarts = ring.restarts
+        ring.late = ring.dropped = ring.duplicates = jitter.rebuilt = 0
         packets, jitter.concealed_frames = divmod(jitter.concealed_frames, jitter.packet_frames)
         totals.concealed_frames += packets
         lost = self.reception.lost if self.reception else 0

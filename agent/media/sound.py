@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.media.fill import CHECK_TICKS, FillKeeper
 from agent.media.stretch import accelerate, expand
@@ -19,6 +19,15 @@ STALE_S = 0.2  # sound that waited longer in the card's or the server's buffer w
 MAX_SPEED = 2  # times real time: how fast a speaker may be refilled that has run empty
 _NEWLY_OPEN = -1  # no device has so many xruns
 MAX_BEHIND_S = 0.1  # the timer clock catches up with a late wake-up, not with a suspended board
+
+
+class SoundCounts(NamedTuple):
+    """Xruns, periods made shorter or longer, and frames (of the card's rate) that found the speaker's queue full."""
+
+    capture_xruns: int = 0
+    playback_xruns: int = 0
+    playback_corrections: int = 0
+    playback_dropped_frames: int = 0
 
 
 class Sound:
@@ -70,7 +79,8 @@ class Sound:
         self._breaks = 0  # in the sound of the devices that are open, as far as `interrupted` has told of them
         self._retry_s = 0.0
         self._timer_s: float | None = None
-        self._capture_xruns = self._playback_xruns = 0  # of devices that were closed, less those taken
+        # Of devices that were closed, less those taken.
+        self._capture_xruns = self._playback_xruns = self._dropped_frames = 0
 
     def open(self) -> None:
         """Open both. The microphone first: it starts with its first read, the speaker with its first write."""
@@ -169,14 +179,16 @@ class Sound:
                 self._lose_microphone(error)
         return delay_frames
 
-    def take_counts(self) -> tuple[int, int, int]:
-        """Capture xruns, playback xruns and fill corrections since the last call."""
+    def take_counts(self) -> SoundCounts:
+        """What there was since the last call."""
         capture = self._capture_xruns + (self._capture.xruns if self._capture else 0)
         playback = self._playback_xruns + (self._playback.xruns if self._playback else 0)
+        dropped = self._dropped_frames + (self._playback.dropped_frames if self._playback else 0)
         corrections, self._fill.corrections = self._fill.corrections, 0
         self._capture_xruns -= capture
         self._playback_xruns -= playback
-        return capture, playback, corrections
+        self._dropped_frames -= dropped
+        return SoundCounts(capture, playback, corrections, dropped)
 
     def close(self) -> None:
         if self._capture is not None:
@@ -299,6 +311,7 @@ class Sound:
     def _lose_speaker(self, error: PcmError) -> None:
         if self._playback is not None:
             self._playback_xruns += self._playback.xruns
+            self._dropped_frames += self._playback.dropped_frames
             self._playback.close()
         self._playback = None
         self._retry_s = self._monotonic() + REOPEN_S

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agent.media.messages import SrtpKeys
 
 SrtpError = pylibsrtp.Error
+_REPLAYED = pylibsrtp.ERRORS[9]  # srtp_err_status_replay_fail
 
 KEY_AND_SALT_BYTES = {
     "SRTP_AEAD_AES_256_GCM": 44,
@@ -69,6 +70,11 @@ class SrtpSession:
                     rx.unprotect(generator.protect(_throw_away(position.rx_ssrc, index)))
         self.protect, self.protect_rtcp = tx.protect, tx.protect_rtcp
         self.unprotect, self.unprotect_rtcp = rx.unprotect, rx.unprotect_rtcp
+
+
+def came_before(error: Exception) -> bool:
+    """Whether a packet was refused because one with its index had come already: the network has doubled it."""
+    return error.args == (_REPLAYED,)
 
 
 def check(keys: SrtpKeys) -> None:

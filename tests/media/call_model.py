@@ -71,7 +71,7 @@ class Wire:
         self.sent: list[bytes] = []
         self.arriving: list[tuple[float, bytes]] = []
         self.closed = False
-        self.refused = 0
+        self.refused = self.send_errors = 0
         self.now_s = 0.0
 
     def receive(self) -> tuple[bytes, tuple[str, int] | None, float] | None:

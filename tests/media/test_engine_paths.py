@@ -72,15 +72,17 @@ def test_a_change_of_path_is_not_heard_at_all(new_keys: bool, at: int) -> None:
     assert (stats.packets_lost, stats.concealed_frames, stats.auth_failures) == (0, 0, 0)
 
 
-def test_packets_from_elsewhere_are_counted_on_every_path() -> None:
+def test_packets_from_elsewhere_and_those_that_could_not_be_sent_are_counted_on_every_path() -> None:
     side, other = end(0), Wire()
-    side.wire.refused = 3
-    assert side.engine.stats(0.01).packets_refused == 3
+    side.wire.refused, side.wire.send_errors = 3, 2
+    stats = side.engine.stats(0.01)
+    assert (stats.packets_refused, stats.send_errors) == (3, 2)
     side.wire.refused += 2
     side.engine.connect(transport(0), bytes(7) + b"\x01", other, 0.02)
     other.refused = 1
     assert side.engine.stats(0.03).packets_refused == 6
-    assert side.engine.stats(0.04).packets_refused == 6
+    stats = side.engine.stats(0.04)
+    assert (stats.packets_refused, stats.send_errors) == (6, 2)
 
 
 @pytest.mark.parametrize("new_keys", [False, True])

@@ -17,7 +17,7 @@ from agent.media.engine import Engine
 from agent.media.messages import AudioSetup, StatsReport
 from agent.media.mixer import SpeakerMixer
 from agent.media.process import MediaServer
-from agent.media.sound import Sound
+from agent.media.sound import Sound, SoundCounts
 from agent.media.voice.processor import VoiceFigures, VoiceProcessor
 from agent.media.voice.reference import Reference
 from tests.media.call_model import RATE_HZ, page
@@ -98,8 +98,8 @@ class EchoingSound:
     def interrupted(self) -> bool:
         return False
 
-    def take_counts(self) -> tuple[int, int, int]:
-        return 0, 0, 0
+    def take_counts(self) -> SoundCounts:
+        return SoundCounts()
 
 
 class Talking:

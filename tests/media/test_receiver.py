@@ -207,7 +207,8 @@ def test_another_source_that_goes_on_is_heard_from_its_first_packet() -> None:
         packet = rtp.pack(payload, payload_type=111, sequence=place[0], timestamp=place[1], ssrc=place[2])
         side.wire.deliver(session.protect(packet), 0.0031 + number * PACKET_S)
     sound = np.frombuffer(listened(side), np.int16)
-    assert side.engine.stats(3.0).packets_received == 150
+    stats = side.engine.stats(3.0)
+    assert (stats.packets_received, stats.stream_restarts) == (150, 1)
     first = delay_frames(voice, sound, 0.5)[0]
     for probe_s in (1.0, 1.55, 2.4):  # at 1.5 s it changes
         delay, likeness = delay_frames(voice, sound, probe_s, 0.3)

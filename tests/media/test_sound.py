@@ -8,7 +8,7 @@ import pytest
 from agent.media.fill import CHECK_TICKS
 from agent.media.levels import LevelMeter
 from agent.media.messages import AudioSetup
-from agent.media.sound import Sound
+from agent.media.sound import Sound, SoundCounts
 from hardware.pcm import PcmSettings
 from hardware.virtual import VirtualCapture
 from tests.media.sound_board import PERIOD_S, Board
@@ -108,8 +108,22 @@ def test_xruns_of_a_device_are_counted_beyond_its_end() -> None:
     board.run(10)
     board.plugged.clear()
     board.run(10)
-    capture, playback, _ = board.sound.take_counts()
+    capture, playback, *_ = board.sound.take_counts()
     assert (capture, playback) == (1, 1)
+
+
+def test_sound_that_found_the_speakers_queue_full_is_counted_beyond_its_end() -> None:
+    board = Board()
+    board.sound.open()
+    board.run(10)
+    assert board.speaker is not None
+    board.speaker.dropped_frames += 480
+    assert board.sound.take_counts().playback_dropped_frames == 480
+    board.speaker.dropped_frames += 960
+    board.plugged.clear()
+    board.run(10)
+    assert board.sound.take_counts().playback_dropped_frames == 960
+    assert board.sound.take_counts().playback_dropped_frames == 0
 
 
 def test_the_delay_between_speaker_and_microphone_does_not_depend_on_when_one_wakes_up() -> None:
@@ -181,7 +195,7 @@ def test_without_a_microphone_none_is_opened_and_the_speaker_is_the_clock() -> N
     assert board.events == ["opened"]
     assert set(board.run(500)) == {b""}
     assert board.clock.now_s() == pytest.approx(5.0, abs=0.03)
-    assert board.sound.take_counts() == (0, 0, 0)  # neither an underrun nor a period too many: one clock
+    assert board.sound.take_counts() == SoundCounts()  # neither an underrun nor a period too many: one clock
 
 
 def test_without_a_microphone_the_call_keeps_its_pace_while_the_speaker_is_away() -> None:
