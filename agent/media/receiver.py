@@ -33,6 +33,11 @@ BRIDGE_S = 0.01  # of a gap is filled without the decoder; longer, and it knows 
 MAX_SOURCES = 8  # rollover counters kept of SSRCs that a gateway alternates between
 
 
+def _as_it_is(packet: bytes) -> bytes:
+    """SRTP is off already."""
+    return packet
+
+
 class Receiver:
     """One incoming stream. `packet` takes datagrams, `play` gives the speaker's periods.
 
@@ -65,9 +70,8 @@ class Receiver:
         self._on_dtmf = on_dtmf
         self._detector = detector
         self._indexes: dict[int, int] = {}
-        # The first packet of another source, which is believed at its second one in a row (as RFC 3550 A.1 has it for
-        # sequence numbers): a stray packet, or two sources at once, must not tear the voice to pieces.
-        self._newcomer: tuple[int, bytes, tuple[int, int, int, int, int], float] | None = None
+        # Of another source: its SSRC, how many packets had been taken by then, its first packet, when that came.
+        self._newcomer: tuple[int, int, bytes, float] | None = None
         self._rate_hz, self._channels = rate_hz, channels
         self._scale = CLOCK_RATE_HZ // rate_hz  # RTP clock to the device's rate
         self._codings = {
@@ -109,26 +113,13 @@ class Receiver:
             else:
                 self._totals.auth_failures += 1
             return
-        header = rtp.unpack_header(packet)
-        ssrc = header[4]
-        newcomer, self._newcomer = self._newcomer, None
-        if ssrc != self.ssrc and self.ssrc is not None:
-            if unprotect is not None:
-                return  # the far end speaks with another source by now
-            if self.reception is not None:
-                if newcomer is None or newcomer[0] != ssrc:
-                    self._newcomer = ssrc, packet, header, arrival_s
-                    return
-                self._take(*newcomer[1:])
-        self._take(packet, header, arrival_s)
-
-    def _take(self, packet: bytes, header: tuple[int, int, int, int, int], arrival_s: float) -> None:
-        """A packet of the source that is listened to, or is from now on."""
-        _, second, sequence, ticks, ssrc = header
-        index = self._extend(ssrc, sequence)
+        _, second, sequence, ticks, ssrc = rtp.unpack_header(packet)
         reception = self.reception
-        if reception is None or ssrc != self.ssrc:
-            reception = self._switch_to(ssrc, index)
+        if ssrc != self.ssrc or reception is None:
+            reception = self._another_source(packet, arrival_s, former=unprotect is not None)
+            if reception is None:
+                return
+        index = self._extend(ssrc, sequence)
         coding = self._codings.get(second & 0x7F)
         timestamp = None if coding is None else self._timestamp(coding, index, ticks)
         reception.packet(index, timestamp, arrival_s)
@@ -348,6 +339,26 @@ class Receiver:
         if index > highest:
             self._indexes[ssrc] = index
         return index
+
+    def _another_source(self, packet: bytes, arrival_s: float, *, former: bool) -> Reception | None:
+        """What counts the packets of this one's source, which is not listened to yet; None: nor is it now.
+
+        Another SSRC is believed at its second packet in a row (as RFC 3550 A.1 has it for sequence numbers), and is
+        then heard from its first one: a stray packet, or two sources at once, must not tear the voice to pieces.
+        """
+        _, _, sequence, _, ssrc = rtp.unpack_header(packet)
+        if former and self.ssrc not in {None, ssrc}:
+            return None  # the far end speaks with another source by now
+        if self.reception is None:  # nothing came yet, or nothing under these keys
+            return self._switch_to(ssrc, self._extend(ssrc, sequence))
+        newcomer, taken = self._newcomer, self._totals.packets_received
+        if newcomer is None or newcomer[:2] != (ssrc, taken):
+            self._newcomer = ssrc, taken, packet, arrival_s
+            return None
+        _, _, first, first_arrival_s = newcomer
+        self._switch_to(ssrc, self._extend(ssrc, rtp.unpack_header(first)[2]))
+        self.packet(first, first_arrival_s, _as_it_is)
+        return self.reception
 
     def _switch_to(self, ssrc: int, index: int) -> Reception:
         """The far end speaks with another SSRC now, as a gateway does when it bridges a call anew."""

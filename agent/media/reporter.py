@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.media import rtcp
 from agent.media.codecs.codec import format_of
-from agent.media.srtp import SrtpError
+from agent.media.srtp import SrtpError, came_before
 
 if TYPE_CHECKING:
     from agent.media.counters import Counters, Totals
@@ -58,8 +58,11 @@ class Reporter:
         """One datagram that looks like RTCP."""
         try:
             parts = rtcp.parse(self._srtp.unprotect_rtcp(data))
-        except (SrtpError, ValueError):  # not authentic, too long for pylibsrtp, or no RTCP
-            self._totals.auth_failures += 1
+        except (SrtpError, ValueError) as error:  # not authentic, too long for pylibsrtp, or no RTCP
+            if came_before(error):
+                self._totals.packets_duplicated += 1
+            else:
+                self._totals.auth_failures += 1
             return
         self._timing.packet(len(data))
         for part in parts:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.media.packets import MAX_SOURCES, SocketPackets
+from tests.media.call_model import PERIOD_FRAMES, PERIOD_S, end, transport
 
 RTP, RTCP, STUN = b"\x80\x6fvoice", b"\x80\xc8report", b"\x00\x01check"
 EXPEDITED_FORWARDING = 46 << 2  # RFC 3246's DSCP in the byte of RFC 2474
@@ -134,6 +135,18 @@ def test_a_far_end_that_is_gone_costs_a_counter_and_no_exception(ours: socket.so
         packets.send(RTP)
         assert packets.receive() is None
     packets.close()
+
+
+def test_a_call_that_nothing_of_leaves_tells_so(ours: socket.socket, family: int) -> None:
+    side = end(0)
+    packets = SocketPackets(os.dup(ours.fileno()), (LOOPBACK[family], 0))  # nothing can be sent to port 0
+    side.engine.connect(transport(0), bytes(7) + b"\x01", packets, 0.0)
+    for tick in range(1, 101):
+        side.engine.tick(bytes(2 * PERIOD_FRAMES), tick * PERIOD_S)
+    stats = side.engine.stats(1.0)
+    assert stats.packets_sent == 50
+    assert stats.send_errors >= 50  # reports do not leave either
+    side.engine.close(1.0)
 
 
 def test_a_relayed_pairs_socketpair_has_no_addresses_to_look_at() -> None:

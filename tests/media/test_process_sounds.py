@@ -3,10 +3,13 @@
 import asyncio
 import os
 import signal
+import socket
 import wave
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,7 +18,9 @@ from agent.media import rtp
 from agent.media.control import MediaError
 from agent.media.engine import FORMER_PATH_S
 from agent.media.messages import AudioOpened, AudioSetup, DtmfReceived, MediaReady, StatsReport, TransportSetup
-from tests.media.call_model import RATE_HZ, is_rtp
+from agent.media.process import MediaServer
+from agent.media.sound import Sound, SoundCounts
+from tests.media.call_model import RATE_HZ, end, is_rtp, page
 from tests.media.running import PATIENCE_S, VIRTUAL, FarEnd, Media, running, tone_share, towards, udp, write_tone
 from tests.media.test_dtmf_detector import pressed
 
@@ -165,6 +170,18 @@ async def test_one_hears_oneself_unless_muted(tmp_path: Path) -> None:
     assert np.abs(heard[: RATE_HZ // 2]).max() == pytest.approx(9000 / 8, abs=2)
     assert tone_share(heard[RATE_HZ // 4 : RATE_HZ // 2], 440) > 0.9
     assert not heard[-RATE_HZ // 2 :].any()
+
+
+def test_what_the_devices_counted_is_in_the_figures_of_the_call() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        server, sound, call = MediaServer(ours, page()), cast(Sound, SimpleNamespace()), end(0)
+        vars(sound)["take_counts"] = lambda: SoundCounts(1, 2, 3, 480)
+        server._stats(sound, call.engine)
+        stats = server._stats(sound, call.engine)
+    assert (stats.capture_xruns, stats.playback_xruns) == (2, 4)
+    assert (stats.playback_corrections, stats.playback_dropped_frames) == (6, 960)
+    assert call.counters.load().playback_dropped_frames == 960  # the next process goes on from there
 
 
 async def test_without_a_microphone_only_reports_leave(tmp_path: Path) -> None:

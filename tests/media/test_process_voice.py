@@ -13,6 +13,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from agent.media.counters import Totals
 from agent.media.engine import Engine
 from agent.media.messages import AudioSetup, StatsReport
 from agent.media.mixer import SpeakerMixer
@@ -109,7 +110,7 @@ class Talking:
         self._far = iter(far.reshape(-1, 480))
         self.sent: list[bytes] = []
         self.muted = True
-        self.totals = SimpleNamespace(capture_xruns=0, playback_xruns=0, playback_corrections=0)
+        self.totals = Totals()
 
     def tick(self, mic: bytes, _: float) -> bytes:
         self.sent.append(mic)

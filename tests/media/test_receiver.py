@@ -187,7 +187,8 @@ def test_the_voice_goes_on_whatever_another_source_sends_in_between(others: str)
     coded = packets_of("opus", speech(3.0))
 
     def heard(*, disturbed: bool) -> bytes:
-        side, session = end(0, transport(0)), far_session()
+        # Packets wait, so that there is something to lose.
+        side, session = end(0, transport(0, jitter_min_ms=60)), far_session()
         for number, payload in enumerate(coded):
             sources = [OURS, OTHER] if disturbed and (number == 60 or others.startswith("every")) else [OURS]
             for ssrc in sources:
@@ -214,6 +215,25 @@ def test_another_source_that_goes_on_is_heard_from_its_first_packet() -> None:
         delay, likeness = delay_frames(voice, sound, probe_s, 0.3)
         assert likeness > 0.9
         assert abs(delay - first) <= 0.02 * RATE_HZ
+
+
+@pytest.mark.parametrize("between", [3, 1001])
+def test_another_source_is_believed_only_when_nothing_came_in_between(between: int) -> None:
+    side, session = end(0, transport(0)), far_session()
+    for number, ssrc in enumerate([OURS, OURS, OTHER, between, OTHER, between, OTHER, OTHER]):
+        packet = rtp.pack(bytes(20), payload_type=111, sequence=number, timestamp=number * 960, ssrc=ssrc)
+        side.wire.deliver(session.protect(packet), 0.0031 + number * PACKET_S)
+    receiver = side.engine._receiver
+    assert receiver is not None
+    sources = []
+    for tick in range(1, 20):
+        side.wire.now_s = tick * PERIOD_S
+        side.engine.tick(bytes(2 * PERIOD_FRAMES), tick * PERIOD_S)
+        sources += [receiver.ssrc] if receiver.ssrc not in sources[-1:] else []
+    assert sources == [OURS, OTHER]
+    assert side.engine.stats(0.2).stream_restarts == 1
+    assert receiver.reception is not None
+    assert receiver.reception.received == 2  # the one that was waited for, and the one before it
 
 
 def listened(side: End) -> bytes:

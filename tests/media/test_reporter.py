@@ -116,6 +116,17 @@ def test_what_else_there_is_in_rtcp_is_ignored_and_no_failure() -> None:
     assert far.side.engine.stats(far.now_s).auth_failures == 1
 
 
+def test_a_report_that_the_network_doubled_is_no_failure() -> None:
+    far = far_end()
+    far.run(1)
+    report = far.session.protect_rtcp(rtcp.build(1001, "far", sender=None, block=None))
+    for _ in range(3):
+        far.side.wire.deliver(report, far.now_s)
+    far.run(0.2)
+    stats = far.side.engine.stats(far.now_s)
+    assert (stats.packets_duplicated, stats.auth_failures) == (2, 0)
+
+
 def test_who_has_never_sent_anything_leaves_without_a_word() -> None:
     silent = end(0)
     silent.engine.close(0.1)
