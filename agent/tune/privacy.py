@@ -16,6 +16,7 @@ from hardware.taken_pins import BoardError
 
 FIRST_LEVEL_S = 5.0  # only a guard: the board tells it at once
 LOOK_S = 0.5  # at a daemon's state
+INTERRUPT = signal.SIGUSR1  # not SIGINT: what a shell starts in the background ignores that
 PRIVATE = "the privacy switch{} is on, so the microphone stays closed: switch it off, and begin again"
 
 
@@ -34,21 +35,28 @@ class _Guard:
         self._why = self._why or why
         if self._running:
             # A real signal: it also ends a wait, where `interrupt_main` would be noticed after it.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, INTERRUPT)
 
     @contextlib.contextmanager
     def block(self) -> Iterator[None]:
+        signal.signal(INTERRUPT, self._interrupt)  # for good: by default a late one would end the program
         try:
             self._running = True
             if self._why is not None:  # looked at after that: what comes now interrupts
                 raise KeyboardInterrupt
             yield
+            self._running = False
         except KeyboardInterrupt:
             if self._why is None:
                 raise
             raise PrivateError(self._why) from None
         finally:
             self._running = False
+
+    def _interrupt(self, *_: object) -> None:
+        if self._running:
+            self._running = False
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

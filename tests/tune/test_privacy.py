@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,6 +57,15 @@ def test_a_switch_that_is_on_is_named_and_nothing_is_begun(monkeypatch: pytest.M
     assert switches.closed
 
 
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["in front", "in the background"])
+def ctrl_c(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a shell starts in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_switch_that_goes_on_meanwhile_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     switches = Switches(monkeypatch, shutter=OPEN)
 
@@ -89,6 +99,7 @@ def test_a_switch_that_cannot_be_read_counts_as_on(monkeypatch: pytest.MonkeyPat
         measure("shutter")
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("answer", "words"), [(True, "switch is on.*switch it off"), (None, "daemon does not answer")])
 def test_beside_a_daemon_its_word_counts_all_along(
     answer: bool | None, words: str, monkeypatch: pytest.MonkeyPatch

@@ -5,8 +5,9 @@ Recorded shapes of Telnyx's SDK are in `tests/interop/golden`, one file a scenar
     requests   each with its method (and action) and the keys of the frame, its params and its dialogParams
     acks       the methods of the gateway's requests that the client confirmed
 
-Three things depend on timing alone and are left out: pings (unless the scenario is about them), how many candidates
-or debug lines follow one another, and whether the call's Telnyx ids were known when a candidate was sent.
+Four things depend on timing alone and are left out: pings (unless the scenario is about them), how many candidates or
+debug lines follow one another, whether the SDK's clock, which runs on until it has stopped reporting, gave one more
+debug line after the BYE, and whether the call's Telnyx ids were known when a candidate was sent.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ ENVELOPE = {"jsonrpc", "id"}
 REPEATED = {"candidate", "debug_report_data", "debug_report_stop"}
 WITHOUT_IDS = {"candidate", "endOfCandidates"}
 TELNYX_IDS = {"telnyxCallControlId", "telnyxSessionId", "telnyxLegId"}
+AFTER_THE_CALL = {"bye", "debug_report_stop"}
 PING = "ping"
 UPDATE = "modify updateMedia"
 
@@ -50,7 +52,8 @@ def shape(messages: Iterable[Json], *, with_pings: bool = False, early_candidate
             request = _request(message)
             again = bool(requests) and request == requests[-1] and request["method"] in REPEATED
             chance = early_candidates and request["method"] == "candidate" and requests[-1]["method"] == UPDATE
-            if not again and not chance and (with_pings or request["method"] != PING):
+            late = request["method"] == "debug_report_data" and requests[-1]["method"] in AFTER_THE_CALL
+            if not (again or chance or late) and (with_pings or request["method"] != PING):
                 requests.append(request)
         elif isinstance(message.get("result"), dict) and "method" in message["result"]:
             ack = _name(message["result"]["method"])
