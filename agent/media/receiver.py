@@ -72,6 +72,7 @@ class Receiver:
         self._indexes: dict[int, int] = {}
         # Of another source: its SSRC, how many packets had been taken by then, its first packet, when that came.
         self._newcomer: tuple[int, int, bytes, float] | None = None
+        self._rekeyed = False  # and no other source was switched to since
         self._rate_hz, self._channels = rate_hz, channels
         self._scale = CLOCK_RATE_HZ // rate_hz  # RTP clock to the device's rate
         self._codings = {
@@ -147,6 +148,7 @@ class Receiver:
     def rekey(self, unprotect: Callable[[bytes], bytes]) -> None:
         """Other keys for the same far end: what waits is played, the decoder goes on, and the rollovers begin anew."""
         self._unprotect = unprotect
+        self._rekeyed = True
         self._indexes.clear()
         if self.reception is not None:
             self._lost_before += self.reception.lost
@@ -349,7 +351,9 @@ class Receiver:
         _, _, sequence, _, ssrc = rtp.unpack_header(packet)
         if former and self.ssrc not in {None, ssrc}:
             return None  # the far end speaks with another source by now
-        if self.reception is None:  # nothing came yet, or nothing under these keys
+        if self.reception is None or (self._rekeyed and not former):
+            # Nothing came yet, or nothing under these keys: what the former path still brings may go on for a while.
+            self._rekeyed = former and self._rekeyed
             return self._switch_to(ssrc, self._extend(ssrc, sequence))
         newcomer, taken = self._newcomer, self._totals.packets_received
         if newcomer is None or newcomer[:2] != (ssrc, taken):

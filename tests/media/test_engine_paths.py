@@ -123,6 +123,37 @@ def test_stun_on_the_former_socket_still_finds_its_owner() -> None:
     assert [data for data, _ in side.forwarded] == [b"\x00\x01late"]
 
 
+def test_who_moved_and_has_another_source_there_is_heard_at_once_whatever_the_former_path_still_brings() -> None:
+    """As a gateway does that bridges to another media server: the former one sends silence until it is told to end."""
+    side, former, other = end(0), far_session(), Wire()
+    fresh = SrtpKeys("SRTP_AES128_CM_SHA1_80", tx=bytes(30), rx=bytes(range(30)))
+    session = srtp.SrtpSession(SrtpKeys(fresh.profile, tx=fresh.rx, rx=fresh.tx), 77)
+    leaving = side.wire
+
+    def deliver(wire: Wire, session: srtp.SrtpSession, number: int, ssrc: int) -> None:
+        packet = rtp.pack(bytes(20), payload_type=111, sequence=number, timestamp=number * 960, ssrc=ssrc)
+        wire.deliver(session.protect(packet), 0.0031 + number * 2 * PERIOD_S)
+
+    for number in range(100):
+        deliver(leaving, former, number, 1001)
+        if number > 51:
+            deliver(other, session, number, 77)
+    sources = []
+    for tick in range(1, 200):
+        now_s = leaving.now_s = other.now_s = tick * PERIOD_S
+        if tick == 100:  # a packet by the former path comes before the first by this one
+            side.engine.connect(replace(transport(0), keys=fresh), b"newkeys!", other, now_s)
+        side.engine.tick(bytes(2 * PERIOD_FRAMES), now_s)
+        assert side.engine._receiver is not None
+        sources += [side.engine._receiver.ssrc] if side.engine._receiver.ssrc not in sources[-1:] else []
+    assert sources == [1001, 77]
+    stats = side.engine.stats(2.0)
+    assert (stats.packets_lost, stats.stream_restarts) == (0, 1)
+    assert side.engine._receiver is not None
+    assert side.engine._receiver.reception is not None
+    assert side.engine._receiver.reception.received == 48
+
+
 def test_new_keys_continue_the_timeline_with_a_new_rollover_counter() -> None:
     side = end(0)
     now_s = speak(side.engine, side.wire, speech(0.2))
