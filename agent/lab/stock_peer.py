@@ -17,7 +17,7 @@ import functools
 from collections.abc import Callable
 
 import aioice.ice
-from aiortc import RTCPeerConnection
+from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, SRTPProtectionProfile
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.rtcrtpsender import RTCRtpSender
@@ -85,7 +85,7 @@ class RsaCertificate(RTCCertificate):
 def new_peer(rsa_bits: int | None = None) -> RTCPeerConnection:
     """A stock peer connection that offers loopback and, with `rsa_bits`, an RSA certificate."""
     allow_loopback()
-    peer = RTCPeerConnection()
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))  # by default it asks a public STUN server
     if rsa_bits is not None:
         peer._RTCPeerConnection__certificates = [RsaCertificate.of_bits(rsa_bits)]  # type: ignore[attr-defined]  # mangled name
     return peer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from aiortc import RTCPeerConnection
+from aiortc import RTCConfiguration, RTCPeerConnection
 from websockets.asyncio.client import ClientConnection, connect
 
 from agent.lab.gateway import LabGateway
@@ -45,7 +45,7 @@ async def client_of() -> AsyncIterator[Connect]:
 @pytest.fixture
 async def real_offer() -> AsyncIterator[str]:
     """A stock aiortc peer's offer with candidates."""
-    peer = RTCPeerConnection()
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     peer.addTransceiver("audio")
     yield await offer_of(peer)
     await peer.close()

@@ -11,9 +11,9 @@ from agent.lab.far_end import FREESWITCH, FarEnd, FarEndStyle
 from agent.lab.gateway import LabGateway
 from agent.lab.measure import aligned_correlation
 from agent.lab.routes import ECHO_NUMBER
-from agent.lab.stock_peer import RsaCertificate, datagrams_of
+from agent.lab.stock_peer import RsaCertificate, datagrams_of, new_peer
 from agent.lab.voice import RATE_HZ
-from tests.lab.raw_client import open_descriptors, without_candidates
+from tests.lab.raw_client import offer_of, open_descriptors, without_candidates
 
 ALIKE = 0.8  # what two recordings of one sound reach through Opus; different ones stay below 0.4
 FAST_RSA_BITS = 2048  # 4096 bit take seconds to make; the suites are the same
@@ -280,3 +280,20 @@ def test_dtls_records_are_packed_but_never_cut():
 
     assert datagrams == [records[0], records[1] + records[2], records[3]]
     assert datagrams_of(b"") == []
+
+
+async def test_a_far_end_asks_no_server_on_the_internet(monkeypatch):
+    """Stock aiortc does, and on a network that swallows that every call would begin 5 s late."""
+    asked = []
+
+    async def ask(_, server):
+        asked.append(server)
+        raise OSError
+
+    monkeypatch.setattr("aioice.ice.server_reflexive_candidate", ask)
+    peer = new_peer()
+    peer.addTransceiver("audio")
+    offer = await offer_of(peer)
+    await peer.close()
+    assert "a=candidate:" in offer
+    assert asked == []
