@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import wave
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,10 +129,3 @@ async def talking(dialect: Dialect, folder: Path, *, trickle: bool = True, **tab
             if door.app.switchboard.present is not None:
                 await door.command("hangup")
                 assert (await door.ended())["reason"] == "local_hangup"
-
-
-def running_tasks() -> Counter[str]:
-    """The event loop's tasks that last, by what they run: a decoder of the far end's hands over each frame by one."""
-    names = Counter(str(task.get_coro().__qualname__) for task in asyncio.all_tasks())  # type: ignore[union-attr]
-    del names["Queue.put"]
-    return names

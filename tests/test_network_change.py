@@ -127,7 +127,8 @@ async def encrypted(port: int, folder: Path) -> AsyncIterator[tuple[int, Path]]:
         assert task is not None
         tasks.add(task)
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
+        with contextlib.suppress(asyncio.CancelledError):  # which Python 3.11's streams report as an error
+            await asyncio.gather(copy(reader, inner_writer), copy(inner_reader, writer))
 
     server = await asyncio.start_server(serve, GATEWAY, 0, ssl=context)
     try:

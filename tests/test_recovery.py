@@ -14,14 +14,13 @@ from agent.lab.gateway import LabGateway
 from agent.lab.voice import RATE_HZ
 from agent.lab.wire import TELNYX, VERTO, Dialect
 from agent.rtc.peer import Disturbed
-from tests.device import PASSWORD, PATIENCE_S, device, open_descriptors
+from tests.device import PASSWORD, PATIENCE_S, device, open_descriptors, running_tasks
 from tests.talking import (
     DIALECTS,
     Talk,
     config_for,
     longest_gap_s,
     loud_seconds,
-    running_tasks,
     talker,
     talking,
 )

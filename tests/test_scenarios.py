@@ -21,7 +21,7 @@ from agent.lab.gateway import LabGateway
 from agent.lab.leg import USER_BUSY
 from agent.lab.wire import TELNYX, VERTO, Dialect
 from hardware.lamps import LampPattern
-from tests.device import PASSWORD, Device, config_of, device, open_descriptors
+from tests.device import PASSWORD, Device, config_of, device, open_descriptors, running_tasks
 
 pytestmark = pytest.mark.interop
 
@@ -485,14 +485,6 @@ async def test_the_media_process_killed_in_a_call_comes_back_and_the_call_goes_o
     assert door.app.switchboard.snapshot()["state"] == "active"
     await door.command("hangup")
     assert (await door.ended())["reason"] == "local_hangup"
-
-
-def running_tasks() -> Counter[str]:
-    """The event loop's tasks that last, by what they run."""
-    names = Counter(str(task.get_coro().__qualname__) for task in asyncio.all_tasks())  # type: ignore[union-attr]
-    for short in ("Queue.put", "IceConnection._check_consent"):  # for each frame; every few seconds
-        del names[short]
-    return names
 
 
 async def test_after_many_calls_no_task_and_no_descriptor_is_left(gateway: LabGateway, tmp_path: Path) -> None:
