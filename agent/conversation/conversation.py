@@ -241,7 +241,8 @@ class Conversation:
                     self._advance(CallState.EARLY)
             case RemoteAnswer(sdp=sdp, headers=headers):
                 self.headers = headers or self.headers
-                await self._answered(sdp)
+                if not self.call.answered:  # a second time it says nothing, and a held call stays held
+                    await self._answered(sdp)
             case RemoteCandidate(candidate=candidate):
                 await self._media.add_candidate(candidate)
             case RemoteDisplay(name=name, number=number):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agent.media.control import MediaError
 from agent.media.messages import Datagram, MediaDied, MediaReady, MediaStats
 from agent.rtc.events import SourceFound
 from agent.rtc.peer import AudioPeer, Connected, Failed, PeerEvent, RestartFailed
@@ -53,7 +54,9 @@ class CallMedia:
         self._prefetch = prefetch
         self._tone: str | None = None
         self._prompt_wishes = 0  # how often another prompt, or none, was asked for
-        self._opened = asyncio.Event()
+        self._opened = asyncio.Event()  # set also by the call's end: nobody waits for devices that will not open
+        self._ended = False
+        self._openings = 0
         self._peer = self._new_peer()  # the one whose socket the media process has, or will have first
         self._newer: AudioPeer | None = None  # is to replace it, and is not connected yet
         self._replaced: list[AudioPeer] = []  # to be closed once the media process has left their sockets
@@ -75,7 +78,11 @@ class CallMedia:
         """Open what was claimed, which takes a while. Raises ValueError for a rate that Opus has not."""
         setup = self._dial.audio if self._with_microphone else replace(self._dial.audio, capture="")
         self._opened.clear()
+        self._openings += 1
+        opening = self._openings
         await self._media.open_audio(setup, muted=self.muted or self.held)
+        if opening != self._openings:
+            return  # answered while the ringtone's speaker was opening: what is open is the other one's to tell
         self._opened.set()
         if self.held:
             await self._media.set_deaf(True)
@@ -85,7 +92,7 @@ class CallMedia:
     async def play_tone(self, name: str | None) -> None:
         """Have the speaker play a tone of `agent.media.tones` until another, or None, is asked for."""
         changed, self._tone = self._tone != name, name
-        if changed and self._opened.is_set():
+        if changed and self._audible:
             await self._media.play_tone(name)
 
     async def play_prompt(self, path: str, to: PromptTo, *, loop: bool = False) -> float:
@@ -94,6 +101,8 @@ class CallMedia:
         self._prompt_wishes += 1
         wish = self._prompt_wishes
         await self._opened.wait()
+        if self._ended:
+            raise MediaError("prompt: the call has ended")
         if self._prompt_wishes != wish:
             return 0.0
         return await self._media.play_prompt(path, to, loop=loop)
@@ -101,12 +110,12 @@ class CallMedia:
     async def stop_prompt(self) -> None:
         """End the prompt that plays or waits."""
         self._prompt_wishes += 1
-        if self._opened.is_set():
+        if self._audible:
             await self._media.stop_prompt()
 
     async def press(self, digit: str) -> None:
         """The sound of a key in the speaker."""
-        if self._opened.is_set():
+        if self._audible:
             await self._media.play_key(digit)
 
     async def send_dtmf(self, digits: str) -> None:
@@ -203,7 +212,9 @@ class CallMedia:
                 self._peer.pause_reading()
 
     async def close_audio(self) -> MediaStats | None:
-        """Close the sound devices; the call's last figures, None when they were not open."""
+        """Close the sound devices for good; the call's last figures, None when they were not open."""
+        self._ended = True
+        self._opened.set()
         if not self.audio_open:
             return None
         stats = await self._media.close_audio()
@@ -216,6 +227,10 @@ class CallMedia:
         await _close_all(self._given_up)
         await _close_all(self._replaced)
         await self._peer.close()
+
+    @property
+    def _audible(self) -> bool:
+        return self._opened.is_set() and not self._ended
 
     def _new_peer(self) -> AudioPeer:
         gathered = self._prefetch.take(self._dial.peer) if self._prefetch is not None else None

@@ -118,8 +118,9 @@ class MediaProcess:
         try:
             await self.ask("opened", call.open_message)
         except TimeoutError:
-            text = f"the sound devices did not open within {REPLY_TIMEOUT_S:.0f} s"
-            self._on_event(AudioFailed(text, "microphone" if setup.capture else "speaker"))  # in the order of opening
+            if self._call is call:  # else others are being opened instead
+                text = f"the sound devices did not open within {REPLY_TIMEOUT_S:.0f} s"
+                self._on_event(AudioFailed(text, "microphone" if setup.capture else "speaker"))  # as they are opened
 
     async def connect(self, transport: TransportSetup, fd: int) -> None:
         """Give the media process the call's socket; all its RTP and RTCP are the media process's from now on.
@@ -137,8 +138,8 @@ class MediaProcess:
             reply = await self.ask("connected", call.connect_message, call.fd)
         except TimeoutError:
             raise MediaError("the media process did not take the call's socket") from None
-        if reply["error"]:
-            raise MediaError(reply["error"])
+        if error := reply.get("error"):
+            raise MediaError(error)
         if self._call is call and call.prompt is not None and call.prompt.began_s is None:
             self._send_prompt(call)
 
@@ -183,8 +184,7 @@ class MediaProcess:
     async def play_tone(self, name: str | None) -> None:
         """Mix a tone of `agent.media.tones` into the speaker, in place of the present one; None: stop it.
 
-        What repeats goes on after a restart of the media process. Raises MediaError when audio is not open or there is
-        no such tone.
+        What repeats goes on after a restart. Raises MediaError when audio is not open or there is no such tone.
         """
         if self._call is None:
             if name is None:
@@ -351,8 +351,7 @@ class MediaProcess:
         self._send_prompt(call)
 
     def _send_prompt(self, call: HeldCall) -> None:
-        message = call.prompt_message()
-        if message is not None and call.prompt is not None:
+        if (message := call.prompt_message()) is not None and call.prompt is not None:
             self.send(message, call.prompt.recording.fd)
 
     async def _load_prompt(self, path: str, rate_hz: int) -> Recording:
@@ -365,8 +364,10 @@ class MediaProcess:
     async def ask(
         self, reply: str, message: Callable[[], bytes], fd: int = -1, timeout_s: float = REPLY_TIMEOUT_S
     ) -> wire.Message:
-        """Send and wait for the reply; when the process dies in between, for its successor's."""
+        """Send and wait for the reply; when the process dies in between, for its successor's. Who asked the same
+        before gets an empty one: what is still to come is for this one."""
         future: asyncio.Future[wire.Message] = asyncio.get_running_loop().create_future()
+        self._reply(reply, {})
         self._replies[reply] = future
         try:
             if self._ready.is_set():
@@ -377,8 +378,7 @@ class MediaProcess:
                 del self._replies[reply]
 
     def _reply(self, name: str, message: wire.Message) -> None:
-        future = self._replies.get(name)
-        if future is not None and not future.done():
+        if (future := self._replies.get(name)) is not None and not future.done():
             future.set_result(message)
 
     def send(self, message: bytes, fd: int = -1) -> None:

@@ -857,3 +857,24 @@ def test_any_sequence_of_events_ends_cleanly(
             assert len(world.byes) == 1
 
     asyncio.run(go())
+
+
+async def test_a_prompt_that_waits_for_the_devices_ends_with_the_call() -> None:
+    async with conversation(World(open_audio=None)) as run:
+        await run.turns()
+        waiting = asyncio.create_task(run.conversation.sounds.play_prompt("/hello.wav", "speaker", loop=False))
+        await run.turns()
+        run.conversation.hang_up()
+        with pytest.raises(MediaError, match="the call has ended"):
+            await waiting
+        await run.reason()
+
+
+async def test_answered_once_more_a_held_call_stays_held() -> None:
+    async with conversation(world := World()) as run:
+        await active(run)
+        run.conversation.handle(Held(True))  # type: ignore[arg-type]
+        run.conversation.handle(RemoteAnswer("lab", ID, "v=0"))
+        await run.turns()
+        assert run.call.state is CallState.HELD
+        assert (world.muted, world.deaf) == (True, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,15 @@ class Media:
     def __init__(self) -> None:
         self.fds: list[int] = []
         self.sources: list[tuple[str, int]] = []
+        self.openings: list[tuple[str, asyncio.Event]] = []
+        self.tones: list[str | None] = []
+
+    async def open_audio(self, setup: AudioSetup, *, muted: bool) -> None:
+        self.openings.append((setup.capture, asyncio.Event()))
+        await self.openings[-1][1].wait()
+
+    async def play_tone(self, name: str | None) -> None:
+        self.tones.append(name)
 
     def add_source(self, address: tuple[str, int]) -> None:
         self.sources.append(address)
@@ -148,3 +158,24 @@ async def test_another_address_of_the_far_end_is_told_to_the_media_process_and_t
     peers[0].tell(SourceFound(("192.0.2.9", 4001)))  # it serves on while the newer one is made
     assert process.sources == [("192.0.2.9", 4000), ("192.0.2.9", 4001)]
     assert events == [connected(3)]
+
+
+async def test_answered_while_the_ringtones_speaker_opens_the_calls_own_devices_are_what_counts() -> None:
+    process = Media()
+    media = CallMedia(DIAL, process, lambda event: None, muted=False)  # type: ignore[arg-type]
+    await media.play_tone("ringtone")
+    media.claim_devices(listen_only=True)
+    ringing = asyncio.create_task(media.open())
+    await asyncio.sleep(0)
+    media.claim_devices()
+    answering = asyncio.create_task(media.open())
+    await asyncio.sleep(0)
+    await media.play_tone("connect")
+    speaker, both = process.openings
+    assert (speaker[0], both[0]) == ("", AUDIO.capture)
+    speaker[1].set()  # given up by the media process for the other one
+    await ringing
+    assert process.tones == []
+    both[1].set()
+    await answering
+    assert process.tones == ["connect"]

@@ -164,6 +164,15 @@ async def test_a_missing_device_is_reported_and_the_call_goes_on() -> None:
             assert media.of(AudioOpened) == []
 
 
+async def test_devices_asked_for_while_others_open_take_their_place_and_nothing_has_failed() -> None:
+    async with running() as (media,):
+        await asyncio.gather(
+            media.open_audio(AudioSetup("", "virtual:null"), muted=False), media.open_audio(VIRTUAL, muted=False)
+        )
+        await media.until(lambda events: media.of(AudioOpened) != [])
+        assert media.of(AudioFailed) == []
+
+
 async def test_answers_pings_in_and_out_of_a_call_and_a_hung_one_does_not() -> None:
     async with running() as (media,):
         await media.ping()
