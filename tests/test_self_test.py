@@ -14,6 +14,7 @@ import pytest
 
 from agent.calls.commands import CommandError
 from agent.lab import voice
+from agent.media.messages import AudioFailed
 from agent.settings.load import parse_config
 from agent.settings.problems import ConfigErrors
 from agent.switchboard import self_test as tester
@@ -124,6 +125,28 @@ async def test_the_privacy_switch_keeps_the_microphone_closed_to_the_test(tmp_pa
         running.app.switchboard.on_input("private", True)
         assert (await test)["result"] == "aborted"
         assert not running.states[-1]["microphone_open"]
+
+
+async def test_the_privacy_switch_in_the_very_moment_of_the_wish_keeps_the_microphone_closed(tmp_path: Path) -> None:
+    inputs = {"private": {"gpio": 22, "kind": "privacy"}}
+    async with idle(tmp_path, inputs=inputs) as running:
+        test = asyncio.create_task(running.command("self_test"))
+        asyncio.get_running_loop().call_soon(running.app.switchboard.on_input, "private", True)
+        assert (await test)["result"] == "aborted"
+        assert not any(state["microphone_open"] for state in running.states)
+
+
+async def test_a_test_that_finds_all_well_ends_what_a_call_before_has_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with idle(tmp_path) as running:
+        running.app.switchboard.on_media_event(AudioFailed("microphone: unplugged", "microphone"))
+        assert running.states[-1]["audio"] == "lost"
+        assert (await running.command("self_test"))["result"] == "failed"
+        assert running.states[-1]["audio"] == "lost"
+        monkeypatch.setattr(tester, "judge", lambda *_, **__: tester.SelfTestResult("ok", tones=5))
+        await running.command("self_test")
+        assert (running.states[-1]["audio"], running.states[-1]["audio_problem"]) == ("ok", None)
 
 
 async def test_the_schedule_tests_by_day_and_not_in_quiet_hours(

@@ -36,6 +36,11 @@ class SelfTestResult:
         return asdict(self)
 
 
+def aborted() -> SelfTestResult:
+    """What a test is that came to no end."""
+    return SelfTestResult("aborted", detail="the sound card was needed for something else")
+
+
 def judge(figures: Mapping[str, Any], *, speaker_is_heard: bool) -> SelfTestResult:
     """What the figures of `agent.media.self_test.SelfTest` mean."""
     failed: Mapping[Part, str] = figures["failed"]
@@ -45,7 +50,7 @@ def judge(figures: Mapping[str, Any], *, speaker_is_heard: bool) -> SelfTestResu
             part = "sound_card"
         return SelfTestResult("failed", part, "; ".join(failed.values()), xruns=figures["xruns"])
     if not figures["complete"]:
-        return SelfTestResult("aborted", detail="the sound card was needed for something else")
+        return aborted()
     fault = _fault(figures, speaker_is_heard=speaker_is_heard)
     return SelfTestResult(
         "failed" if fault else "ok",

@@ -17,7 +17,7 @@ from agent.calls.commands import CommandError
 from agent.media import wire
 from agent.media.held_call import at_volume
 from agent.media.volume import FULL_PERCENT
-from agent.service.self_test import LONG_AGO, Schedule, SelfTestResult, judge
+from agent.service.self_test import LONG_AGO, Schedule, SelfTestResult, aborted, judge
 from agent.switchboard.commands import PRIVATE
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class SelfTester:
         self._config = dialling.config.self_test
         self._display = switchboard.display
         self._task: asyncio.Task[SelfTestResult] | None = None
+        self._aborted = False
         self._loop = asyncio.get_running_loop()
         self._schedule: Schedule | None = None
         if self._config.every_h is not None:
@@ -74,6 +75,7 @@ class SelfTester:
             raise CommandError("command/self_test: the config says audio = false: there is no microphone to test")
         # Not the microphone's: turned down here, where the card cannot be, it would pass for a broken one.
         setup = at_volume(audio, (self._media.percents[0], FULL_PERCENT))
+        self._aborted = False
         self._task = asyncio.create_task(self._test(vars(setup)), name="self-test")
         # A client that does not wait for the answer ends nothing.
         return await asyncio.shield(self._task)
@@ -81,6 +83,7 @@ class SelfTester:
     def abort(self) -> None:
         """Somebody needs the sound card, or the microphone may not be open any more."""
         if self._task is not None:
+            self._aborted = True
             self._media.send(wire.pack("end_self_test"))
 
     async def stop(self) -> None:
@@ -114,6 +117,11 @@ class SelfTester:
         return PRIVATE if self._display.privacy else None
 
     async def _test(self, setup: dict[str, Any]) -> SelfTestResult:
+        if self._aborted:  # between the wish and this turn of the loop: the microphone has not been opened
+            self._task = None
+            result = aborted()
+            self._tell(result)
+            return result
         self._display.testing = True
         self._switchboard.publish_state()
         message = wire.pack("self_test", setup=setup, level_dbfs=self._config.level_dbfs)
@@ -138,6 +146,8 @@ class SelfTester:
         self._display.event("self_test", told)
         if result.result != "aborted":  # what was found before still holds
             self._display.self_test = told
+            if result.result == "ok":
+                self._display.audio_lost.clear()  # what a call before lacked is there again
             wrong = CODES[result.part] if result.part else None
             for code in sorted({*CODES.values()} - {wrong}):
                 self._display.warning(code, "the self-test found nothing wrong", line="", call_id=None, cleared=True)
