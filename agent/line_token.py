@@ -49,7 +49,7 @@ class LineToken:
                 self._keeper.hurry()
 
     def _take(self, token: str) -> None:
-        register_secret(token)
+        register_secret(token, successor=f"login token of {self._line.name}")
         self._tokens.put_nowait(token)
 
     def _problem(self, text: str, seconds_left: float | None) -> None:

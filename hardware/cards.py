@@ -73,10 +73,16 @@ def parse_cards(cards_text: str, pcm_text: str) -> list[Card]:
 def read_cards(proc_asound: Path = PROC_ASOUND) -> list[Card]:
     """The cards of this machine; empty where the kernel has no sound."""
     try:
-        cards = parse_cards((proc_asound / "cards").read_text(), (proc_asound / "pcm").read_text())
+        listed, pcms = (_text_of(proc_asound / name) for name in ("cards", "pcm"))
     except OSError:
         return []
+    cards = parse_cards(listed, pcms)
     return [dataclasses.replace(card, usb_id=_usb_id(proc_asound / f"card{card.index}" / "usbid")) for card in cards]
+
+
+def _text_of(file: Path) -> str:
+    """A card's name comes from its maker, in whatever encoding that is."""
+    return file.read_text(errors="replace")
 
 
 def kernel_lists_cards(proc_asound: Path = PROC_ASOUND) -> bool:

@@ -207,6 +207,8 @@ def parse_command(verb: str, payload: bytes | str | Mapping[str, Any]) -> Comman
     if model is None:
         raise CommandError(f"unknown command {verb!r}: expected one of {', '.join(VERBS)}")
     fields = dict(payload) if isinstance(payload, Mapping) else _fields_of_text(verb, payload)
+    if not _is_encodable(fields):
+        raise CommandError(f"command/{verb}: payload holds half a character (a lone surrogate, such as \\ud800)")
     if "verb" in fields:
         raise CommandError(f"command/{verb}: the verb belongs in the topic, not in the payload")
     try:
@@ -252,6 +254,15 @@ def _fields_of_text(verb: str, payload: bytes | str) -> dict[str, Any]:
         return {_BARE_FIELD[verb]: text[1:-1] if quoted else text}
     bare = '"on", "off", ' if verb in _SWITCH_FIELD else ""
     raise CommandError(f"command/{verb}: expected {bare}a JSON object or nothing as payload")
+
+
+def _is_encodable(fields: Mapping[str, Any]) -> bool:
+    """JSON can spell what no text can hold, and no journal or far end could be given."""
+    try:
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first_sentence(error: ValidationError, model: type[_Command]) -> str:

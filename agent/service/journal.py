@@ -58,7 +58,7 @@ class JournalHandler(logging.Handler):
                 CODE_FUNC=record.funcName,
                 **fields,
             )
-        except OSError:
+        except Exception:  # noqa: BLE001 - whatever it is: what cannot be logged must not end who logs it
             self.handleError(record)
 
 

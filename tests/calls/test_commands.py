@@ -97,6 +97,8 @@ def test_a_prompt_is_named_with_where_to() -> None:
             "path: unknown field, expected one of loop, prompt, to, transaction",
         ),
         ("stop", b"now", "expected a JSON object or nothing"),
+        ("call", b'{"\\ud800": 1}', "half a character (a lone surrogate, such as \\ud800)"),
+        ("call", b'{"target": "a", "options": {"x": ["\\udfff"]}}', "half a character"),
         (
             "cal",
             b"",

@@ -59,6 +59,14 @@ def test_cards_are_read_with_what_they_can_do() -> None:
     ]
 
 
+def test_a_card_whose_maker_wrote_no_utf_8_is_a_card(tmp_path: Path) -> None:
+    (tmp_path / "cards").write_bytes(JABRA.encode().replace(b"Jabra SPEAK 510 USB", b"Ger\xe4t 510"))
+    (tmp_path / "pcm").write_text(JABRA_PCM)
+    (card,) = read_cards(tmp_path)
+    assert (card.id, card.capture, card.playback) == ("USB", 0, 0)
+    assert card.name.startswith("Ger")
+
+
 def test_usb_cards_are_read_with_vendor_and_product(tmp_path: Path) -> None:
     (tmp_path / "cards").write_text(HDMI + JABRA)
     (tmp_path / "pcm").write_text(HDMI_PCM + JABRA_PCM)

@@ -24,7 +24,7 @@ logger = logging.getLogger("agent.test")
 def logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
     before = (root.level, root.handlers[:], {name: logging.getLogger(name).level for name in journal_module.OURS})
-    secrets = set(redact._secrets)
+    secrets, successive = set(redact._secrets), dict(redact._successive)
     yield
     root.setLevel(before[0])
     root.handlers[:] = before[1]
@@ -32,6 +32,8 @@ def logging_as_before() -> Iterator[None]:
         logging.getLogger(name).setLevel(level)
     redact._secrets.clear()
     redact._secrets.update(secrets)
+    redact._successive.clear()
+    redact._successive.update(successive)
 
 
 @pytest.fixture
@@ -150,6 +152,28 @@ def test_short_texts_are_not_taken_for_secrets() -> None:
     register_secret("")
     register_secret("12")
     assert masked("12 calls") == "12 calls"
+
+
+def test_of_tokens_that_follow_each_other_the_last_ones_are_secrets() -> None:
+    for number in range(100):
+        register_secret(f"token-{number:03d}", successor="front")
+    register_secret("other-001", successor="back")
+    assert masked("token-096, token-097 token-098 token-099, other-001") == f"token-096, {MASK} {MASK} {MASK}, {MASK}"
+    register_secret("token-099", successor="front")  # fetched again: it takes nobody's place
+    assert masked("token-097") == MASK
+
+
+def test_what_the_journal_cannot_take_ends_nobody(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def send(message: str, **_: str) -> None:
+        message.encode()
+
+    monkeypatch.setattr(journal_module, "journal_send", send)
+    monkeypatch.setattr(journal_module, "runs_under_journal", lambda *_: True)
+    configure_logging("info")
+    logger.warning("half a character: %s", "\ud800")
+    assert "UnicodeEncodeError" in capsys.readouterr().err
 
 
 @given(st.text(min_size=4), st.text(), st.text())
