@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agent.rtc import sdp
 from agent.rtc.aiortc_seams import ExportedKeys
@@ -32,11 +32,11 @@ class Agreement:
     event: Codec | None
     our_event_payload_type: int | None
     direction: str
-    other_codecs: dict[str, int] = field(default_factory=dict)  # the far end may change to them (RFC 3264 7)
+    others: tuple[Codec, ...] = ()  # the far end may change to them (RFC 3264 7); with the numbers that it uses then
 
     def answered_codecs(self) -> tuple[Codec, ...]:
-        """What an answer lists: the codec, and telephone-event beside it."""
-        return (self.codec,) if self.event is None else (self.codec, self.event)
+        """What an answer lists: the codec, the others that both speak, and telephone-event beside the first."""
+        return (self.codec, *self.others, *([] if self.event is None else [self.event]))
 
     def handover(self, fd: int, address: tuple[str, int] | None, keys: ExportedKeys, ssrc: int, cname: str) -> Handover:
         """All that the media process needs."""
@@ -67,7 +67,7 @@ class Agreement:
             cbr=wishes.cbr,
             feedback=self.remote.profile.endswith("F"),
             codec=codec.name,
-            other_codecs=self.other_codecs,
+            other_codecs={one.name: one.payload_type for one in self.others},
             dtmf_payload_type=None if self.event is None else self.event.payload_type,
             remote_dtmf_payload_type=self.our_event_payload_type,
             sends=self.direction in _SENDING,
@@ -89,7 +89,7 @@ def offered_direction(settings: PeerSettings) -> str:
 
 def agree_on_answer(settings: PeerSettings, remote: sdp.RemoteAudio, ours: Sequence[Codec]) -> Agreement:
     """After our offer of the codecs `ours` and the far end's answer. Raises `SdpError` when none is in common."""
-    codec = remote.choose([one.name for one in ours if one.name in CODECS])
+    codec = remote.common([one.name for one in ours if one.name in CODECS])[0]
     event = remote.telephone_event(codec) if settings.dtmf else None
     events = [one for one in ours if event is not None and one.name == event.name]
     our_event = next((one for one in events if one.clock_rate_hz == codec.clock_rate_hz), None)
@@ -101,16 +101,21 @@ def agree_on_answer(settings: PeerSettings, remote: sdp.RemoteAudio, ours: Seque
         event if our_event is not None else None,
         None if our_event is None else our_event.payload_type,
         _direction(settings, remote),
-        {one.name: one.payload_type for one in ours if one.name != codec.name and remote.speaks(one)},
+        tuple(one for one in ours if one.name != codec.name and remote.speaks(one)),
     )
 
 
 def agree_on_offer(settings: PeerSettings, remote: sdp.RemoteAudio) -> Agreement:
-    """After the far end's offer; our answer takes over its payload types. Raises `SdpError`."""
-    codec = remote.choose(settings.codecs)
+    """After the far end's offer; our answer takes over its payload types. Raises `SdpError`.
+
+    The order of the codecs is ours, as that of `setCodecPreferences` is in a browser's answer: a gateway that offers
+    G.711 first shall not take Opus from whoever prefers it.
+    """
+    codec, *others = sorted(remote.common(settings.codecs), key=lambda one: settings.codecs.index(one.name))
     event = remote.telephone_event(codec) if settings.dtmf else None
     our_event = None if event is None else event.payload_type
-    return Agreement(settings, remote, codec, codec.payload_type, event, our_event, _direction(settings, remote))
+    direction = _direction(settings, remote)
+    return Agreement(settings, remote, codec, codec.payload_type, event, our_event, direction, tuple(others))
 
 
 def _direction(settings: PeerSettings, remote: sdp.RemoteAudio) -> str:

@@ -78,12 +78,15 @@ class RemoteAudio:
             one.name == ours.name and one.clock_rate_hz == ours.clock_rate_hz for one in self.codecs
         )
 
-    def choose(self, allowed: Sequence[str]) -> Codec:
-        """The far end's first choice among the codecs `allowed` here (RFC 3264 6.1); `SdpError` when there is none."""
+    def common(self, allowed: Sequence[str]) -> tuple[Codec, ...]:
+        """The far end's codecs among those `allowed` here, each once, in its order; `SdpError` when there is none."""
+        common: dict[str, Codec] = {}
         for codec in self.codecs:
             ours = CODECS.get(codec.name) if codec.name in allowed else None
             if ours and codec.clock_rate_hz == ours.clock_rate_hz and codec.channels <= ours.channels:
-                return codec
+                common.setdefault(codec.name, codec)
+        if common:
+            return tuple(common.values())
         theirs = ", ".join(sorted({codec.name for codec in self.codecs} - {TELEPHONE_EVENT})) or "nothing"
         names = ", ".join(map(written, allowed))
         raise SdpError(f"m=audio: the far end speaks {theirs}, and none of {names}; allow one of them at the gateway")

@@ -79,7 +79,8 @@ def test_an_offered_telephone_event_is_answered_when_its_clock_is_the_codecs(
     codecs: tuple[str, ...], events: list[str], wanted: int | None
 ) -> None:
     agreement = agree_on_offer(PeerSettings(codecs=codecs), sdp.parse(offer_with_events(*events)))
-    assert [one.payload_type for one in agreement.answered_codecs()[1:]] == ([] if wanted is None else [wanted])
+    events_answered = [one.payload_type for one in agreement.answered_codecs() if one.name == "telephone-event"]
+    assert events_answered == ([] if wanted is None else [wanted])
     handover = handed_over(agreement)
     assert (handover.dtmf_payload_type, handover.remote_dtmf_payload_type) == (wanted, wanted)
 
@@ -211,4 +212,23 @@ def test_what_the_answer_lists_besides_its_first_codec_may_come_as_well() -> Non
     agreement = agree_on_answer(PLAIN, remote, ours)
     assert handed_over(agreement).codec == "pcma"
     assert handed_over(agreement).other_codecs == {"opus": 111}
-    assert handed_over(agree_on_offer(PLAIN, remote)).other_codecs == {}  # our answer lists one only
+
+
+@pytest.mark.parametrize(
+    ("codecs", "answered"),
+    [
+        (("opus", "pcmu", "pcma"), [96, 0, 8]),
+        (("opus",), [96]),
+        (("pcma", "g722", "opus"), [8, 96]),
+    ],
+)
+def test_an_answer_keeps_every_codec_that_both_speak_in_the_order_that_is_configured_here(
+    codecs: tuple[str, ...], answered: list[int]
+) -> None:
+    offer = FREESWITCH_OFFER.replace("SAVPF 96 0 8", "SAVPF 0 8 96")
+    assert "SAVPF 0 8 96" in offer
+    agreement = agree_on_offer(PeerSettings(codecs=codecs, dtmf=False), sdp.parse(offer))
+    assert [one.payload_type for one in agreement.answered_codecs()] == answered
+    handover = handed_over(agreement)
+    assert (handover.codec, handover.payload_type) == (codecs[0], answered[0])
+    assert sorted(handover.other_codecs.values()) == sorted(answered[1:])

@@ -35,7 +35,7 @@ def test_a_freeswitch_offer_is_read_although_it_has_no_mid_no_bundle_and_the_pla
     remote = sdp.parse(sample("freeswitch-offer"))
     assert (remote.mid, remote.bundle, remote.profile) == (None, False, "RTP/SAVPF")
     assert remote.setup == "actpass"
-    assert remote.choose(["opus"]) == sdp.Codec(
+    assert remote.common(["opus"])[0] == sdp.Codec(
         96,
         "opus",
         48000,
@@ -50,7 +50,7 @@ def test_a_freeswitch_offer_is_read_although_it_has_no_mid_no_bundle_and_the_pla
             "stereo": "1",
         },
     )
-    assert remote.wishes(remote.choose(["opus"])).max_ptime_ms == 40
+    assert remote.wishes(remote.common(["opus"])[0]).max_ptime_ms == 40
     assert [codec.name for codec in remote.codecs] == ["opus", "pcmu", "pcma"]
     assert len(remote.candidates) == 2
     assert remote.ptime == "20"
@@ -59,15 +59,15 @@ def test_a_freeswitch_offer_is_read_although_it_has_no_mid_no_bundle_and_the_pla
 def test_a_freeswitch_answer_is_read() -> None:
     remote = sdp.parse(sample("freeswitch-answer"))
     assert remote.setup == "active"
-    assert remote.choose(["opus"]).payload_type == 96
+    assert remote.common(["opus"])[0].payload_type == 96
     assert remote.fingerprints[0].algorithm == "sha-256"
 
 
 def test_a_browser_offer_is_read_with_its_mid_and_bundle() -> None:
     remote = sdp.parse(sample("chrome-offer"))
     assert (remote.mid, remote.bundle) == ("0", True)
-    assert remote.choose(["opus"]).payload_type == 111
-    assert remote.choose(["opus"]).parameters == {"minptime": "10", "useinbandfec": "1"}
+    assert remote.common(["opus"])[0].payload_type == 111
+    assert remote.common(["opus"])[0].parameters == {"minptime": "10", "useinbandfec": "1"}
 
 
 def test_what_is_written_reads_back_the_same() -> None:
@@ -76,7 +76,7 @@ def test_what_is_written_reads_back_the_same() -> None:
     assert remote.fingerprints == (sdp.Fingerprint("sha-256", "AA:BB"),)
     assert remote.candidates == local().candidates
     assert (remote.mid, remote.bundle, remote.ptime) == ("0", True, "20")
-    assert remote.choose(["opus"]).parameters == {"minptime": "10", "useinbandfec": "1"}
+    assert remote.common(["opus"])[0].parameters == {"minptime": "10", "useinbandfec": "1"}
 
 
 def test_an_answer_to_an_offer_without_mid_has_none_either() -> None:
@@ -112,7 +112,7 @@ def test_a_description_that_cannot_be_used_is_refused_with_the_part_that_is_wron
 def test_a_far_end_without_opus_is_named_with_what_it_speaks() -> None:
     remote = sdp.parse(sample("freeswitch-offer").replace("opus/48000/2", "G722/8000"))
     with pytest.raises(sdp.SdpError, match="speaks g722, pcma, pcmu, and none of opus; allow one"):
-        remote.choose(["opus"])
+        remote.common(["opus"])[0]
 
 
 def test_our_offer_lists_the_codecs_in_order_and_only_opus_has_parameters() -> None:
@@ -127,16 +127,16 @@ def test_our_offer_lists_the_codecs_in_order_and_only_opus_has_parameters() -> N
     ]
 
 
-def test_the_far_ends_order_decides_among_those_that_are_allowed() -> None:
+def test_of_the_far_ends_codecs_those_that_are_allowed_are_common_in_its_order() -> None:
     remote = sdp.parse(sample("freeswitch-offer"))
-    assert remote.choose(["pcma", "pcmu", "opus"]).name == "opus"
-    assert remote.choose(["pcma", "pcmu"]).name == "pcmu"
-    assert remote.choose(["pcma"]) == sdp.Codec(8, "pcma", 8000)
+    assert [one.name for one in remote.common(["pcma", "pcmu", "opus"])] == ["opus", "pcmu", "pcma"]
+    assert [one.name for one in remote.common(["pcma", "pcmu"])] == ["pcmu", "pcma"]
+    assert remote.common(["pcma"]) == (sdp.Codec(8, "pcma", 8000),)
 
 
 def test_static_payload_types_need_no_rtpmap() -> None:
     text = sample("freeswitch-offer").replace("a=rtpmap:8 ", "a=x:").replace("a=rtpmap:0 ", "a=x:")
-    assert sdp.parse(text).choose(["pcma"]).payload_type == 8
+    assert sdp.parse(text).common(["pcma"])[0].payload_type == 8
 
 
 def test_the_bandwidth_limit_stands_right_after_the_address() -> None:
@@ -169,6 +169,6 @@ _LINES = sample("freeswitch-offer").splitlines() + sample("chrome-offer").splitl
 def test_no_text_whatever_raises_anything_but_an_sdp_error(lines: list[str]) -> None:
     try:
         remote = sdp.parse("\r\n".join(["v=0", *lines]))
-        remote.wishes(remote.choose(["opus"]))
+        remote.wishes(remote.common(["opus"])[0])
     except sdp.SdpError as error:
         assert str(error)
