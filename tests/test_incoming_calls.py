@@ -10,6 +10,7 @@ import pytest
 
 from agent.calls.commands import CommandError
 from agent.lab import voice
+from agent.lab.far_end import FarEnd
 from agent.lab.gateway import LabGateway
 from agent.lab.leg import CALL_REJECTED, USER_BUSY, Leg
 from agent.lab.wire import TELNYX, VERTO, Dialect
@@ -45,6 +46,14 @@ def door_at(gateway: LabGateway, folder: Path, **tables: Any) -> Any:
     buttons = {"answer": {"gpio": 22, "press": "answer", "hold": "hangup"}}
     config = config_of(gateway.url, folder, lines={"lab": line}, audio=audio, buttons=buttons, **tables)
     return device(config, folder)
+
+
+async def offer_and(gateway: LabGateway, method: str, params: dict[str, Any]) -> None:
+    """What a gateway under load says in one breath: an event, and behind it another caller's INVITE."""
+    far_end = FarEnd()
+    invite = {"callID": "next", "sdp": await far_end.offer(), "caller_id_number": OWNER, "callee_id_number": "door"}
+    await asyncio.gather(gateway.notify("door", method, params), gateway.notify("door", "invite", invite))
+    await far_end.close()
 
 
 async def over(leg: Leg) -> None:
@@ -188,3 +197,21 @@ async def test_a_call_that_nobody_here_knows_is_declined_so_that_nobody_waits_on
         assert door.states[-1]["warnings"] == []
         assert door.app.switchboard.snapshot()["call"]["id"] == known.call_id
         assert not known.ended.is_set()
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_caller_right_behind_the_bye_of_the_one_before_is_not_told_that_it_is_busy(
+    answered: bool, tmp_path: Path
+) -> None:
+    async with LabGateway(users={"door": PASSWORD}) as gateway, door_at(gateway, tmp_path) as door:
+        await door.line_ready()
+        leg = await gateway.call("door", talker(gateway), caller_number="+15550100")
+        await door.event("incoming_call")
+        if answered:
+            await door.command("answer")
+            await door.call_state("active")
+        await offer_and(gateway, "bye", {"callID": leg.call_id, "cause": "NORMAL_CLEARING", "causeCode": 16})
+        assert (await door.event("incoming_call", 2))["call"]["number"] == OWNER
+        assert (await door.ended())["reason"] == ("remote_hangup" if answered else "cancelled")
+        await door.until(lambda: door.app.switchboard.snapshot()["state"] == "ringing")
+        assert gateway.frames.received("bye") == []

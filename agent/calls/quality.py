@@ -35,7 +35,8 @@ _EXCELLENT_ABOVE = 4.2
 class Sample:
     """One second of a call. Counters are totals since the call's start; None means not known (yet).
 
-    Levels are linear, 1.0 is full scale: see `level_of_dbfs`. `has_microphone` is False in a call that only listens.
+    Levels are linear, 1.0 is full scale: see `level_of_dbfs`. `has_microphone` is False in a call that only listens,
+    `receives` where the far end does.
     """
 
     rtt_ms: float | None
@@ -49,6 +50,7 @@ class Sample:
     held: bool = False
     muted: bool = False
     has_microphone: bool = True
+    receives: bool = True
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,8 @@ class QualityMonitor:
         mos = None
         if rtt_ms is not None and jitter_ms is not None and loss_percent is not None:
             mos = warning_mos(jitter_ms, rtt_ms, loss_percent)
-        listening = not sample.held
-        sending = listening and sample.has_microphone
+        listening = sample.receives and not sample.held
+        sending = sample.has_microphone and not sample.held
         no_bytes = before is not None and sample.bytes_received == before.bytes_received
         none_sent = before is not None and sample.bytes_sent == before.bytes_sent
         breached = {

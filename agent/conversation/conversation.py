@@ -20,7 +20,7 @@ from agent.calls.codes import Code
 from agent.calls.quality import QualityMonitor
 from agent.calls.reasons import EndReason
 from agent.calls.state import CallState, Direction
-from agent.conversation.deadlines import Deadlines
+from agent.conversation.deadlines import MEDIA_TIMEOUT_S, Deadlines
 from agent.conversation.endings import local_reason, remote_end
 from agent.conversation.events import Event, Hangup, Held, NetworkChanged, Observer, PickUp
 from agent.conversation.figures import quality_sample
@@ -97,6 +97,8 @@ class Conversation:
         self.sounds = CallSounds(call, dial, self._media, self._steps)
         self.signalling = Signalling(call, line, dial, self._steps)
         self.hung_up = False  # somebody here, or the daemon's end, has ended it
+        self._over_there = False  # the gateway has, or knows it no more
+        self.sends = self.receives = True  # which ways sound goes, as both sides have agreed
         self._deadlines = Deadlines(call)
         self._renewal = PathRenewal(
             call, self.signalling, self._media, self._steps, self._deadlines, on_failure=self._events.put_nowait
@@ -108,7 +110,7 @@ class Conversation:
     @property
     def ending(self) -> bool:
         """Whether the call has ended or is about to: what is left is to release what it used."""
-        return self.hung_up or self.call.ended
+        return self.hung_up or self._over_there or self.call.ended
 
     @property
     def muted(self) -> bool:
@@ -129,6 +131,7 @@ class Conversation:
 
     def handle(self, event: LineEvent | MediaEvent) -> None:
         """An event of the line about this call, or of the media process."""
+        self._over_there |= isinstance(event, RemoteBye | CallsGone)
         self._events.put_nowait(event)
 
     def hang_up(self, reason: EndReason | None = None, detail: str = "") -> None:
@@ -268,7 +271,8 @@ class Conversation:
                 self.signalling.found(event)
             case Connected(handover=handover, pair=pair):
                 logger.info("audio path: %s", pair, extra={"call": self.call.id})
-                self._deadlines.connected(now_s)
+                self._deadlines.connected(now_s, receives=handover.receives)
+                self.sends, self.receives = handover.sends, handover.receives
                 self._path_works("there is a new network path")
                 self._observer.noted(self, event)
                 self._steps.start(self._media.connect(handover), "connect media")
@@ -352,11 +356,11 @@ class Conversation:
         self.stats = stats
         now_s = self._loop.time()
         self._deadlines.counted(now_s)
-        if silence := self._deadlines.silence(stats.seconds_since_packet, now_s):
-            self._end(EndReason.MEDIA_TIMEOUT, silence)
+        silent_s = self._deadlines.silent_s(stats.seconds_since_packet, now_s)
+        if silent_s is not None and silent_s > MEDIA_TIMEOUT_S:
+            self._end(EndReason.MEDIA_TIMEOUT, f"no audio packet from the far end for {silent_s:.0f} s")
             return
-        if self.call.state is CallState.ACTIVE:
-            self._renewal.heard(stats.seconds_since_packet)
+        self._renewal.heard(silent_s)
         if self.call.answered:
             for warning in self.quality.take(quality_sample(self), now_s):
                 self._warn(warning.code, warning.text, cleared=warning.cleared)

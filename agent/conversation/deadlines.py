@@ -30,6 +30,7 @@ class Deadlines:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._connected_s: float | None = None
+        self._expected_s: float | None = None  # since when the far end's sound should come
         self._counted_s = 0.0  # when the media process last gave figures
         self._attaching_s: float | None = None
         self._resume_until_s: float | None = None
@@ -38,10 +39,13 @@ class Deadlines:
         self._lost_s: float | None = None
         self._lost_text = ""
 
-    def connected(self, now_s: float) -> None:
-        """There is an audio path."""
+    def connected(self, now_s: float, *, receives: bool = True) -> None:
+        """There is an audio path, by which we are to be sent sound unless not `receives`. A path made anew does not
+        end a silence."""
         self._attaching_s = self._lost_s = self._resume_until_s = None
         self._connected_s = self._counted_s = now_s
+        if self._expected_s is None or not receives:
+            self._expected_s = now_s if receives else None
 
     def lost(self, now_s: float, text: str) -> None:
         """The audio path is gone; `text` says how."""
@@ -107,13 +111,9 @@ class Deadlines:
             candidates.append((self._offline_s + GATEWAY_WAIT_S, EndReason.GATEWAY_LOST, text))
         return min(candidates)
 
-    def silence(self, seconds_since_packet: float | None, now_s: float) -> str | None:
-        """What to say when the far end has been silent for too long. None while it may be, as it may on hold."""
-        if self._call.state is not CallState.ACTIVE:
+    def silent_s(self, seconds_since_packet: float | None, now_s: float) -> float | None:
+        """For how long the far end has been silent that should be heard; None while it need not be, as on hold."""
+        if self._call.state is not CallState.ACTIVE or self._expected_s is None:
             return None
-        if seconds_since_packet is None:
-            if self._connected_s is None:
-                return None
-            seconds_since_packet = now_s - self._connected_s
-        silent_s = min(seconds_since_packet, now_s - self._call.entered_s)  # what was on hold does not count
-        return f"no audio packet from the far end for {silent_s:.0f} s" if silent_s > MEDIA_TIMEOUT_S else None
+        expected_s = now_s - max(self._expected_s, self._call.entered_s)  # what was on hold does not count
+        return expected_s if seconds_since_packet is None else min(seconds_since_packet, expected_s)

@@ -64,5 +64,6 @@ def quality_sample(conversation: Conversation) -> Sample:
         playback_level=level_of_dbfs(stats.playback_dbfs),
         held=conversation.call.state is CallState.HELD,
         muted=conversation.muted,
-        has_microphone=conversation.microphone_open,
+        has_microphone=conversation.microphone_open and conversation.sends,
+        receives=conversation.receives,
     )

@@ -48,13 +48,13 @@ class PathRecovery:
         self._failed = 0
         self._running_since_s = None
 
-    def heard(self, seconds_since_packet: float | None) -> None:
-        """What the media process says of the far end's packets, in a call that neither side holds."""
-        if seconds_since_packet is None or seconds_since_packet < STALL_S:
+    def heard(self, silent_s: float | None) -> None:
+        """For how long no packet has come from a far end that should be heard; None while it need not be."""
+        if silent_s is None or silent_s < STALL_S:
             self._stall_tried = False
         elif not self._stall_tried:
             self._stall_tried = True
-            self.want(f"no audio packet from the far end for {seconds_since_packet:.0f} s")
+            self.want(f"no audio packet from the far end for {silent_s:.0f} s")
 
     def started(self, now_s: float) -> None:
         """An attempt begins."""

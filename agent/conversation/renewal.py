@@ -68,9 +68,9 @@ class PathRenewal:
         self._lost_s = self._loop.time()
         self._recovery.want(text)
 
-    def heard(self, seconds_since_packet: float | None) -> None:
-        """What the media process says of the far end's packets, in a call that neither side holds."""
-        self._recovery.heard(seconds_since_packet)
+    def heard(self, silent_s: float | None) -> None:
+        """For how long no packet has come from a far end that should be heard; None while it need not be."""
+        self._recovery.heard(silent_s)
 
     def mended(self) -> None:
         """There is a path: a new one, or the old one works again."""

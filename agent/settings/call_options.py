@@ -83,7 +83,8 @@ class CallOptions(SeedModel):
     )
     iceServers: list[IceServer] | None = Field(
         default=None,
-        description="Own STUN and TURN servers; replaces Telnyx's. All are used at once; `[]` uses none.",
+        description="Own STUN and TURN servers. All are used at once; `[]` uses none. Not set: Telnyx's, on lines to "
+        "`telnyx.com`; none on others.",
     )
 
     localElement: Device | None = Field(default=None, description="Sound device to hear one's own voice on.")

@@ -19,6 +19,7 @@ KNOWN_REGIONS = ("eu", "us-central", "us-east", "us-west", "ca-central", "apac",
 CREDENTIAL_FORMS = "login and password, login_token, or anonymous_login = { target_type, target_id }"
 _CREDENTIAL_KEYS = ("login", "password", "login_token", "anonymous_login")
 _HOST_BY_ENV = {"production": "wss://rtc.telnyx.com", "development": "wss://rtcdev.telnyx.com"}
+_TELNYX_DOMAIN = ".telnyx.com"
 _EXPECTED_HOST = "expected wss://host, wss://host:port/path or just a host name"
 
 
@@ -165,7 +166,8 @@ class LineConfig(SeedModel):
     @property
     def ice_servers(self) -> list[IceServer]:
         """STUN and TURN servers for calls that set no `iceServers`: Telnyx's own on its gateways, else none."""
-        if self.dialect == "verto" or self.host is not None:
+        host = (urlsplit(self.url).hostname or "").rstrip(".")
+        if self.dialect == "verto" or not f".{host}".endswith(_TELNYX_DOMAIN):
             return []
         return telnyx_ice_servers(self.env)
 

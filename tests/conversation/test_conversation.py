@@ -584,18 +584,6 @@ async def test_a_restart_that_fails_is_tried_again_and_the_call_goes_on(
         assert (Code.ICE_RESTART_FAILED, False) in run.warnings
 
 
-async def test_a_far_end_that_is_just_silent_is_offered_a_new_path_once() -> None:
-    world = World()
-    async with conversation(world) as run:
-        await active(run)
-        for second in range(3, 12):
-            run.conversation.handle(StatsReport(MediaStats(seconds_since_packet=float(second))))
-            await run.turns()
-            if world.updated == 1:
-                connect(run)
-        assert world.updated == 1
-
-
 async def test_a_path_is_not_made_anew_while_there_is_no_line_nor_before_the_answer() -> None:
     world = World()
     async with conversation(world) as run:

@@ -47,3 +47,26 @@ def test_an_attach_has_the_time_of_an_answer_to_find_a_path(call: Call) -> None:
     assert detail == "no audio path within 15 s of the gateway's attach"
     deadlines.connected(22.0)
     assert deadlines.nearest()[0] > 50.0
+
+
+def test_silence_counts_from_the_first_path_or_the_last_packet_and_a_new_path_does_not_end_it(call: Call) -> None:
+    deadlines = Deadlines(call)
+    assert deadlines.silent_s(None, 12.0) is None
+    deadlines.connected(12.0)
+    assert deadlines.silent_s(None, 15.0) == 3.0
+    assert deadlines.silent_s(0.5, 15.0) == 0.5
+    deadlines.connected(20.0)
+    assert deadlines.silent_s(None, 32.0) == 20.0
+
+
+def test_what_need_not_be_heard_is_no_silence(call: Call) -> None:
+    deadlines = Deadlines(call)
+    deadlines.connected(12.0)
+    deadlines.connected(13.0, receives=False)
+    assert deadlines.silent_s(5.0, 50.0) is None
+    deadlines.connected(60.0)
+    assert deadlines.silent_s(50.0, 62.0) == 2.0
+    call.advance(CallState.HELD, 63.0)
+    assert deadlines.silent_s(51.0, 70.0) is None
+    call.advance(CallState.ACTIVE, 80.0)
+    assert deadlines.silent_s(69.0, 81.0) == 1.0

@@ -165,8 +165,14 @@ def test_a_gateway_on_this_machine_is_recognised(tmp_path: Path, host: str, is_l
     assert line_of(tmp_path, host=host).is_local is is_local
 
 
-def test_other_gateways_bring_none(tmp_path: Path) -> None:
-    assert line_of(tmp_path, host="ws://127.0.0.1:1").ice_servers == []
+@pytest.mark.parametrize("host", ["rtc.telnyx.com", "wss://eu.rtc.telnyx.com:443/", "wss://RTC.telnyx.com."])
+def test_telnyxs_own_address_written_out_brings_the_same_servers(tmp_path: Path, host: str) -> None:
+    assert line_of(tmp_path, host=host).ice_servers == line_of(tmp_path).ice_servers != []
+
+
+@pytest.mark.parametrize("host", ["ws://127.0.0.1:1", "pbx.example.com", "rtc.telnyx.com.example.com", "nottelnyx.com"])
+def test_other_gateways_bring_none(tmp_path: Path, host: str) -> None:
+    assert line_of(tmp_path, host=host).ice_servers == []
 
 
 # Telnyx's client options beside address and credentials: name, a good value, a value of a wrong type, default.
