@@ -99,6 +99,7 @@ class Connected:
     handover: Handover
     pair: str  # for the journal: candidate types and the far end's address
     path: PathKind | None = None
+    only_host: bool = False  # no STUN or TURN server has given this side a candidate
 
 
 @dataclass(frozen=True)

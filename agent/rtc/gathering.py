@@ -76,6 +76,7 @@ class Gathering:
         self._on_candidate: Callable[[Candidate], None] | None = None
         self._on_end: Callable[[], None] | None = None
         self._closed = False
+        self._helped = False  # a server has answered
 
     @property
     def ended(self) -> bool:
@@ -135,6 +136,17 @@ class Gathering:
     def knows_loopback(self) -> bool:
         """Whether a far end may be on loopback, this machine's or, behind a relay, the relay's own."""
         return self._relay_only or any(ipaddress.ip_address(one).is_loopback for one in self.addresses)
+
+    @property
+    def only_host(self) -> bool:
+        """Whether no STUN or TURN server has answered, though asked: a far end elsewhere may be out of reach."""
+        return self.ended and bool(self._stun or self._turn) and bool(self.candidates) and not self._helped
+
+    @property
+    def unreachable(self) -> str:
+        """What to say when none of the candidates has led to the far end."""
+        text = "no network path to the far end (ICE found no working candidate pair)"
+        return f"{text}; no STUN or TURN server answers: check iceServers" if self.only_host else text
 
     @property
     def is_current(self) -> bool:
@@ -259,6 +271,7 @@ class Gathering:
                 logger.error("gathering failed", exc_info=error)  # an answer may be worse than anybody foresaw
             if error is None and task.result():
                 _silent.discard(question.asked)
+                self._helped = True
             else:
                 _silent.add(question.asked)
             self._changed.set()  # one fewer to wait for

@@ -257,7 +257,7 @@ class AudioPeer:
 
     async def _start(self, path: Path, association: DtlsAssociation, agreement: Agreement) -> None:
         if not await path.reach(agreement.remote):
-            self._fail("no network path to the far end (ICE found no working candidate pair)")
+            self._fail(path.gathering.unreachable)
             return
         path.carry(association)
         if not await association.handshake():
@@ -272,7 +272,8 @@ class AudioPeer:
         handover = agreement.handover(fd, address, association.keys, self._identity.ssrc, self._identity.cname)
         if (pair := path.pair) is not None:
             text = f"{pair}, {handover.srtp_profile}, {handover.codec}"
-            self._tell(Connected(replace(handover, sources=pair.sources), text, pair.kind))
+            handover = replace(handover, sources=pair.sources)
+            self._tell(Connected(handover, text, pair.kind, path.gathering.only_host))
 
     def _make_association(self, role: str, fingerprints: Sequence[sdp.Fingerprint]) -> DtlsAssociation:
         def closed() -> None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from agent.calls.call import Call
     from agent.calls.events import EventType, Publisher
     from agent.conversation.conversation import Conversation
+    from agent.gateway.events import IncomingCall
     from agent.gateway.line import GatewayLine
+    from agent.rtc.peer import Connected
     from hardware.board import Board
 
 
@@ -58,6 +60,7 @@ class Display:
         self._publishers, self._lines, self._signals = publishers, lines, signals
         self._line_watch = LineWatch(needed_lines)
         self._warnings: dict[tuple[str, int], dict[str, Any]] = {}  # by call or line, and code
+        self._paths: dict[str, str] = {}  # by call: which way its audio goes
 
     def event(self, event: EventType, data: dict[str, Any]) -> None:
         """Something happened."""
@@ -82,8 +85,32 @@ class Display:
             self._warnings[where] = warning
         self.event("warning", {**warning, "cleared": cleared})
 
+    def noticed(self, code: Code, text: str, *, line: str, call_id: str) -> None:
+        """Something out of the ordinary has happened, and is over: it never stands in the state."""
+        self.event(
+            "warning",
+            {"code": int(code), "name": code.name, "text": text, "line": line, "call_id": call_id, "cleared": False},
+        )
+
+    def second_call(self, incoming: IncomingCall) -> None:
+        """It comes while there is one; what becomes of it is decided by the config."""
+        code = Code.MULTIPLE_ACTIVE_CALLS_DETECTED
+        self.noticed(code, code.text, line=incoming.line, call_id=incoming.call_id)
+
+    def path(self, call: Call, connected: Connected) -> None:
+        """A call's audio has a path, or another one."""
+        if connected.only_host:
+            code = Code.ONLY_HOST_ICE_CANDIDATES
+            self.warning(code, code.text, line=call.line, call_id=call.id)
+        former = self._paths.get(call.id, connected.pair)
+        if former != connected.pair:
+            text = f"the audio goes another way now: {connected.pair}"
+            self.noticed(Code.ICE_CANDIDATE_PAIR_CHANGED, text, line=call.line, call_id=call.id)
+        self._paths[call.id] = connected.pair
+
     def forget_warnings(self, about: str) -> None:
         """A call has ended: what was wrong with it is of no interest any more."""
+        self._paths.pop(about, None)
         for where in [where for where in self._warnings if where[0] == about]:
             del self._warnings[where]
 

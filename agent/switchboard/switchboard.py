@@ -35,6 +35,7 @@ from agent.gateway.events import (
     RemoteInfo,
 )
 from agent.media.messages import AudioFailed, AudioOpened, DtmfReceived, MediaDied, MediaEvent
+from agent.rtc.peer import Connected
 from agent.switchboard import commands
 from agent.switchboard.announcer import Announcer
 from agent.switchboard.display import Display
@@ -48,7 +49,6 @@ from agent.switchboard.watchers import Watchers, Witness
 if TYPE_CHECKING:
     from agent.gateway.line import GatewayLine
     from agent.media.control import MediaProcess
-    from agent.rtc.peer import Connected
     from agent.rtc.prefetch import Prefetch
     from hardware.board import Board
     from hardware.buttons import ButtonEvent
@@ -233,6 +233,8 @@ class Switchboard:
 
     def _take_incoming(self, incoming: IncomingCall) -> None:
         decision = self._dialling.decide(incoming, busy=self.busy)
+        if self.busy:
+            self.display.second_call(incoming)
         if self.stopping or decision.action in {"busy", "reject"}:
             reason = EndReason.REJECTED if decision.action == "reject" else EndReason.BUSY
             logger.info("refusing a call: %s", decision.reason)
@@ -338,6 +340,9 @@ class Switchboard:
     def noted(self, conversation: Conversation, event: LineChanged | Connected) -> None:
         """A call's line is in another state, or its audio takes another path."""
         self._watchers.noted(conversation, event)
+        if isinstance(event, Connected):
+            self.display.path(conversation.call, event)
+            self.publish_state()
 
     def warned(self, conversation: Conversation, code: Code, text: str, *, cleared: bool = False) -> None:
         """Something is not as it should be with a call, or is again."""

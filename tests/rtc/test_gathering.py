@@ -63,6 +63,22 @@ async def test_without_a_nat_the_reflexive_candidate_is_left_out() -> None:
         gathering = Gathering(settings(*servers))
         await gathering.wait_complete()
         assert found(gathering) == [("host", LOOPBACK)]
+        assert not gathering.only_host  # it did answer
+        await gathering.close()
+
+
+async def test_servers_that_all_stay_silent_to_the_end_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering_module, "GATHER_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(gathering_module, "GATHER_LIMIT_S", 0.05)
+    async with stun_servers(StunServer(silent=True)) as servers:
+        gathering = Gathering(settings(*servers))
+        over = asyncio.Event()
+        await gathering.start()
+        assert not gathering.only_host  # there may be an answer yet
+        gathering.subscribe(lambda _: None, over.set)
+        await over.wait()
+        assert gathering.only_host
+        assert "no STUN or TURN server answers" in gathering.unreachable
         await gathering.close()
 
 
@@ -71,6 +87,7 @@ async def test_an_empty_list_of_servers_leaves_the_host_only_and_ends_at_once() 
     await gathering.start()
     assert gathering.ended
     assert found(gathering) == [("host", LOOPBACK)]
+    assert not gathering.only_host
     await gathering.close()
 
 
