@@ -6,6 +6,9 @@ mkdir /run/src
 (cd /src && cp -a agent hardware tests systemd config pyproject.toml /run/src)
 mount --bind /run/src /src
 cd /src
+# A sound card's period is an interrupt. That of snd-aloop is a kernel timer, which this kernel hands to a thread of ordinary
+# priority as soon as there is much network traffic: it would wait behind every program, and tens of milliseconds of sound with it.
+chrt --rr --pid 20 "$(pgrep ksoftirqd/0)"
 # The program runs from its source here, and asks its package for its version.
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 mkdir -p "/opt/site/callpoint-$version.dist-info"
