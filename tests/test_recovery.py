@@ -103,6 +103,22 @@ async def test_an_update_that_the_gateway_does_not_take_is_tried_again(
         await talk.both_hear_each_other()
 
 
+@pytest.mark.parametrize("dialect", [TELNYX, VERTO], ids=["telnyx", "verto"])
+async def test_a_gateway_that_takes_no_new_path_is_made_to_offer_one_by_a_reconnect(
+    dialect: Dialect, tmp_path: Path
+) -> None:
+    async with talking(dialect, tmp_path) as talk:
+        talk.gateway.faults.error_codes["modify.updateMedia"] = -32002
+        talk.gateway.faults.attach_calls = True
+        await talk.far_end.vanish()
+        told = await talk.door.event("warning", code=int(Code.SIGNALING_RECOVERY_REQUIRED))
+        assert "audio path" in told["text"]
+        await talk.door.line_ready(number=2)
+        await talk.both_hear_each_other()
+        assert talk.door.states[-1]["warnings"] == []
+        assert talk.door.call_states()[-1] == "active"
+
+
 @pytest.mark.parametrize(("dialect", "trickle"), [(TELNYX, True), (VERTO, False)], ids=["telnyx", "verto"])
 async def test_path_after_path_leaves_nothing_behind(
     dialect: Dialect, trickle: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

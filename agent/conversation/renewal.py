@@ -48,6 +48,8 @@ class PathRenewal:
         self._recovery = PathRecovery()
         self._making: asyncio.Task[None] | None = None  # a newer reason for another path stops the making of the former
         self._lost_s: float | None = None
+        self._broken = False  # the path does not answer, as far as is known
+        self._reconnected = False  # for its sake
 
     @property
     def reason(self) -> str:
@@ -55,7 +57,8 @@ class PathRenewal:
         return self._recovery.reason
 
     def want(self, reason: str) -> None:
-        """Something says that the path is broken or about to be."""
+        """The path does not answer any more."""
+        self._broken = True
         self._recovery.want(reason)
 
     def network_changed(self, text: str) -> None:
@@ -66,7 +69,7 @@ class PathRenewal:
         """The path is gone for good. That may be a good-bye whose BYE comes next: another one is made only after the
         line, too, was away."""
         self._lost_s = self._loop.time()
-        self._recovery.want(text)
+        self.want(text)
 
     def heard(self, silent_s: float | None) -> None:
         """For how long no packet has come from a far end that should be heard; None while it need not be."""
@@ -75,15 +78,20 @@ class PathRenewal:
     def mended(self) -> None:
         """There is a path: a new one, or the old one works again."""
         self._lost_s = None
+        self._broken = self._reconnected = False
         self._recovery.mended()
 
     def failed(self, text: str) -> None:
-        """A new path came to nothing; it is tried again later."""
+        """A new path came to nothing; it is tried again later. Where the present one is dead, the gateway is made to
+        offer one: as the SDK does, and once only, by dropping the line's connection (telnyx-rtc.md 5.5)."""
         logger.info("call %s has no new audio path: %s", self._call.id, text, extra={"call": self._call.id})
         self._recovery.want(text)
         self._recovery.failed(self._loop.time())
         if self._media.connected:
             self._deadlines.serves_on()
+        if self._broken and not self._reconnected:
+            self._reconnected = True
+            self._signalling.reconnect(f"a call has no audio path, and the gateway takes no other: {text}")
 
     def due_s(self) -> float:
         """When to offer another path, in the loop's time; infinity while there is no reason to, or no line."""

@@ -63,6 +63,11 @@ class Signalling:
         self.ready_s = None
         self._ready.clear()
 
+    def reconnect(self, reason: str) -> None:
+        """Have the gateway offer the call anew, as it may after a reconnect. Nothing is lost but the connection."""
+        if self.ready_s is not None:
+            self._line.reconnect(reason)
+
     def give_up_s(self) -> float:
         """Until when a call that is placed now may wait for the line."""
         return self._loop.time() + LINE_WAIT_S

@@ -39,7 +39,7 @@ class LossKind(Enum):
     BROKEN = "broken"  # try again soon
     REJECTED = "rejected"  # the gateway does not want these credentials: trying again soon is pointless
     PUNTED = "punted"  # the gateway sent us away: another device may have our place, which is not to be fought over
-    NETWORK_CHANGED = "network_changed"  # our own doing: come back over the new network at once
+    DELIBERATE = "deliberate"  # our own doing: come back at once
 
 
 class ConnectionLost(Exception):  # noqa: N818  how every connection ends

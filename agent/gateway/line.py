@@ -124,12 +124,18 @@ class GatewayLine(LineCalls):
         """The device's addresses or its route changed: whatever is connected, or about to, goes over a path that may
         be no more. Drop it without waiting for any time-out and come back at once; calls are kept."""
         if self._connection is not None:
-            self._connection.drop(ConnectionLost(_NETWORK_CHANGED, LossKind.NETWORK_CHANGED))
+            self._connection.drop(ConnectionLost(_NETWORK_CHANGED, LossKind.DELIBERATE))
         elif self._opening is not None:
             if not self._opening.expired():  # else it is ending already
                 self._opening.reschedule(asyncio.get_running_loop().time())
         else:
             self.hurry()
+
+    def reconnect(self, reason: str) -> None:
+        """Drop the connection and come back at once: a gateway offers its calls anew then. They are kept."""
+        if self._connection is not None:
+            code = Code.SIGNALING_RECOVERY_REQUIRED
+            self._connection.drop(ConnectionLost(reason, LossKind.DELIBERATE, warning=code))
 
     async def set_token(self, token: str) -> None:
         """Log in with this token from now on. On a live connection that happens at once and beside everything else: no
@@ -152,7 +158,7 @@ class GatewayLine(LineCalls):
             async with asyncio.timeout(None) as self._opening:
                 socket = await open_socket(self._session.url(), self._settings.ca_file, self._clock)
         except TimeoutError:
-            return self._go_offline(ConnectionLost(_NETWORK_CHANGED, LossKind.NETWORK_CHANGED))
+            return self._go_offline(ConnectionLost(_NETWORK_CHANGED, LossKind.DELIBERATE))
         except ConnectionLost as failure:
             return self._go_offline(failure)
         finally:

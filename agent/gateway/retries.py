@@ -50,7 +50,7 @@ class Retries:
     def lost(self, loss: ConnectionLost, now_s: float) -> Retry:
         """A connection is lost, or could not be made."""
         self._count_ready_time(now_s)
-        if loss.kind is LossKind.NETWORK_CHANGED:
+        if loss.kind is LossKind.DELIBERATE:
             self.start_anew()
             return Retry(LineState.OFFLINE, 0.0)
         if 0 < self._max_attempts <= self._attempts:

