@@ -19,6 +19,7 @@ Pure, and without numpy: an operation is needed a few times a minute and takes l
 from __future__ import annotations
 
 from array import array
+from itertools import accumulate as accumulated
 from math import sqrt
 from operator import mul
 
@@ -128,14 +129,12 @@ def _coarse(sound: array[int], rate_hz: int, lags: tuple[int, int], window: int)
     low = [sum(each) for each in zip(*parts, strict=False)]
     span = window // factor
     pattern = low[:span]
+    energies = list(accumulated(map(mul, low, low), initial=1))
     best, best_lag = -1.0, shortest
-    for lag in range(-(-shortest // factor), longest // factor + 1):
-        other = low[lag : lag + span]
-        if len(other) < span:
-            break
-        product = sum(map(mul, pattern, other))
+    for lag in range(-(-shortest // factor), min(longest // factor, len(low) - span) + 1):
+        product = sum(map(mul, pattern, low[lag : lag + span]))
         if product > 0:
-            likeness = product * product / (sum(map(mul, other, other)) + 1.0)
+            likeness = product * product / (energies[lag + span] - energies[lag] + 1.0)
             if likeness > best:
                 best, best_lag = likeness, lag * factor
     return best_lag
@@ -147,9 +146,13 @@ def _refined(sound: array[int], rate_hz: int, about: int, lags: tuple[int, int],
     pattern = sound[:window:stride]
     energy = sum(map(mul, pattern, pattern)) + 1.0
     best, best_lag = 0.0, 0
-    for lag in range(max(lags[0], about - reach), min(lags[1], about + reach) + 1):
-        other = sound[lag : lag + window : stride]
-        likeness = sum(map(mul, pattern, other)) / sqrt(energy * (sum(map(mul, other, other)) + 1.0))
-        if likeness > best:
-            best, best_lag = likeness, lag
+    for step in (stride, 1):  # the likeness of what a stride of samples tells is as smooth as that: climb, then look
+        for lag in range(max(lags[0], about - reach), min(lags[1], about + reach) + 1, step):
+            other = sound[lag : lag + window : stride]
+            likeness = sum(map(mul, pattern, other)) / sqrt(energy * (sum(map(mul, other, other)) + 1.0))
+            if likeness > best:
+                best, best_lag = likeness, lag
+        if not best_lag or stride == 1:
+            break
+        about, reach = best_lag, stride - 1
     return best_lag, best
