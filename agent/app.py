@@ -17,6 +17,7 @@ from pydantic import BaseModel, SecretStr
 
 from agent.calls.commands import VERBS, Command, CommandError, VolumeCommand, parse_command
 from agent.calls.events import Publisher
+from agent.calls.state import Direction
 from agent.conversation.dialing import Dialling
 from agent.gateway.events import LineEvent
 from agent.gateway.line import GatewayLine
@@ -167,8 +168,9 @@ class App:
             return
         logger.info("call %s was going on when the daemon went: taking it up again", saved.call_id)
         line = self._lines[saved.line]
-        line.resume(SavedSession(saved.sessid, saved.voice_sdk_id), saved.age_s, [saved.call_id])
-        self.switchboard.resume(call_of(saved, self._loop.time()), muted=saved.muted, away_s=saved.age_s)
+        session, inbound = SavedSession(saved.sessid, saved.voice_sdk_id), saved.direction is Direction.INBOUND
+        line.resume(session, saved.age_s, [saved.call_id], held=saved.held, inbound=inbound)
+        self.switchboard.resume(call_of(saved, self._loop.time()), saved)
 
     async def _media_ready_or_stop(self) -> None:
         """A media process that cannot start is tried again for ever; that must not keep us from stopping."""

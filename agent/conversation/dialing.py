@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiortc import RTCIceServer
 
-from agent.calls.call import DEFAULT_RING_S, Call
+from agent.calls.call import DEFAULT_RING_S, Party
 from agent.calls.commands import CallCommand, CommandError
 from agent.calls.incoming import Decision, decide
+from agent.calls.state import Direction
 from agent.gateway.dialog import DEFAULT_REMOTE_NAME, DialogParams
 from agent.gateway.events import Header, IncomingCall
 from agent.media.messages import AudioSetup, OpusSetup, RtpSetup, SrtpKeys, TransportSetup
 from agent.media.rtcp import FEEDBACK_MINIMUM_S, MINIMUM_S
 from agent.rtc.events import Handover, PeerSettings
+from agent.service.call_store import SavedCall
 from agent.settings.call_options import CallOptions
 from agent.settings.line import LineConfig
 from agent.settings.load import parse_call_options
@@ -40,6 +42,7 @@ _NOT_ON_THE_WIRE = frozenset(
         "micLabel", "speakerId", "id", "clientState", "userVariables",
     }
 )  # fmt: skip
+_NOT_KEPT = frozenset({"iceServers", "id"})  # for a call that is taken up again: one has passwords, one is known
 _NO_MICROPHONE = (WAV_PREFIX, VIRTUAL_PREFIX)
 
 
@@ -71,6 +74,7 @@ class DialSettings:
     retry_bucket: str | None = None
     assistant: bool = False  # the far end is an AI assistant, to whom one can write
     timeline: str | None = None  # "file" or "socket": where the call's timeline goes
+    per_call: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the options that it alone has
 
     def transport(self, handover: Handover) -> TransportSetup:
         """What the media process is told once both sides have agreed."""
@@ -126,32 +130,37 @@ class Dialling:
         if command.target is not None:
             target = self._target(command.target)
             options = CallOptions.merged(self.config.call_defaults, target, per_call)
-            return self._settings(options, self._line(command.line or target.line), command.target)
-        dialled = self._per_call({**command.options, "destinationNumber": command.destination})
-        return self._settings(
-            CallOptions.merged(self.config.call_defaults, dialled), self._line(command.line), target=""
-        )
+            decided = self._settings(options, self._line(command.line or target.line), command.target)
+        else:
+            dialled = self._per_call({**command.options, "destinationNumber": command.destination})
+            options = CallOptions.merged(self.config.call_defaults, dialled)
+            decided = self._settings(options, self._line(command.line), target="")
+        kept = per_call.model_fields_set - _NOT_KEPT
+        return replace(decided, per_call=per_call.model_dump(mode="json", include=kept, exclude_none=True))
 
     def of_incoming(self, incoming: IncomingCall) -> DialSettings:
         """An incoming call: answered with the defaults of the config."""
         decided = self._settings(self.config.call_defaults, incoming.line, target="")
-        params = DialogParams(
-            destination_number=incoming.callee_number,
-            caller_id_number=incoming.callee_number,
-            remote_caller_id_name=incoming.caller_name,
-            remote_caller_id_number=incoming.caller_number,
-            custom_headers=decided.params.custom_headers,
-            client_state=incoming.client_state,
-            user_variables=decided.params.user_variables,
-            microphone_label=decided.params.microphone_label,
-        )
+        caller = Party(incoming.caller_name, incoming.caller_number)
+        params = _inbound_params(decided.params, incoming.callee_number, caller, incoming.client_state)
         return replace(decided, params=params, ring_s=self.config.incoming.ring_s)
 
-    def of_resumed(self, call: Call) -> DialSettings:
-        """A call that was going on when the daemon went: with the options of its target, if it had one."""
-        target = self.config.targets.get(call.target)
-        decided = self._settings(CallOptions.merged(self.config.call_defaults, target), call.line, call.target)
-        return replace(decided, params=replace(decided.params, destination_number=call.party.number))
+    def of_resumed(self, saved: SavedCall) -> DialSettings:
+        """A call that was going on when the daemon went: with the options of its target, if it had one, and its own.
+        What a config that has changed meanwhile has no place for is left out."""
+        defaults, target = self.config.call_defaults, self.config.targets.get(saved.target)
+        try:
+            per_call = self._per_call(saved.options)
+            decided = self._settings(CallOptions.merged(defaults, target, per_call), saved.line, saved.target)
+        except CommandError as error:
+            logger.warning("call %s goes on without its own options: %s", saved.call_id, error)
+            decided = self._settings(CallOptions.merged(defaults, target), saved.line, saved.target)
+        dialled, state = saved.destination or saved.party.number, saved.client_state
+        if saved.direction is Direction.INBOUND:
+            params = _inbound_params(decided.params, saved.destination, saved.party, state)
+        else:
+            params = replace(decided.params, destination_number=dialled, client_state=state)
+        return replace(decided, params=params, per_call=saved.options)
 
     def peers_to_gather(self) -> Iterator[PeerSettings]:
         """What calls of this config need, as far as it is to be gathered ahead."""
@@ -327,6 +336,20 @@ def _dialog_params(options: CallOptions, microphone: str) -> DialogParams:
         extra={name: _as_json_number(value) for name, value in set_options.items()},
         audio=options.audio is not False,  # constraints name devices here
         microphone_label="" if "/" in microphone else microphone,  # a file's path is nobody's business
+    )
+
+
+def _inbound_params(own: DialogParams, dialled: str, caller: Party, client_state: str | None) -> DialogParams:
+    """Of a call that `caller` has placed to us, by dialling `dialled`."""
+    return DialogParams(
+        destination_number=dialled,
+        caller_id_number=dialled,
+        remote_caller_id_name=caller.name,
+        remote_caller_id_number=caller.number,
+        custom_headers=own.custom_headers,
+        client_state=client_state,
+        user_variables=own.user_variables,
+        microphone_label=own.microphone_label,
     )
 
 

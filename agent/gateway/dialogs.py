@@ -109,6 +109,8 @@ class Dialogs:
         if isinstance(event, IncomingCall):
             if event.call_id in self._live:
                 raise ProtocolError("re_offer", "invite: this callID is in use, a call is not renegotiated")
+            if event.call_id in self._owed:
+                return None  # turned away while the gateway was out of reach: the BYE that tells it is on its way
             dialog = self.start(event.call_id)
             dialog.inbound = True
             dialog.learn_ids(event.ids)

@@ -87,7 +87,9 @@ class GatewayLine(LineCalls):
     def region(self) -> str | None:
         return self._session.region
 
-    def resume(self, saved: SavedSession, age_s: float, calls: Iterable[str]) -> None:
+    def resume(
+        self, saved: SavedSession, age_s: float, calls: Iterable[str], *, held: bool = False, inbound: bool = False
+    ) -> None:
         """Before `run`: take up the session of a daemon that ended `age_s` seconds ago, and its calls.
 
         They are live until the first login: the gateway then offers them anew (`RemoteAttach`), keeps them
@@ -95,7 +97,8 @@ class GatewayLine(LineCalls):
         """
         self._session.resume(saved, self._clock.now() - age_s)
         for call_id in calls:
-            self._dialogs.start(call_id)
+            dialog = self._dialogs.start(call_id)
+            dialog.held, dialog.inbound = held, inbound
 
     async def run(self) -> Never:
         """Connect, log in, serve, reconnect for ever. Ends only by cancellation, leaving no task and no socket."""

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -42,6 +42,8 @@ class SavedCall:
 
     `answered_s` is how long it had been answered when it was saved, in seconds; `age_s` how long ago that was, set by
     `CallStore.load`. The ids let their holder into the call: `voice_sdk_id` and `sessid` stay out of the repr.
+    `destination` is what was dialled, or what the caller had dialled; `options` are those of this one call, without the
+    STUN and TURN servers, whose passwords are not to be kept.
     """
 
     line: _Text
@@ -53,6 +55,9 @@ class SavedCall:
     target: _Text = ""
     state: CallState = CallState.ACTIVE
     muted: bool = False
+    destination: _Text = ""
+    client_state: Annotated[str, Field(max_length=_MAX_BYTES)] | None = field(default=None, repr=False)
+    options: dict[str, Any] = field(default_factory=dict, repr=False)
     answered_s: _Seconds = 0.0
     age_s: _Seconds = 0.0
 
@@ -89,14 +94,16 @@ class CallStore:
 
     def save(self, call: SavedCall) -> None:
         """Keep `call` in place of what was kept. A disk that does not take it is told of once; the call goes on."""
-        kept = _File(_VERSION, self._boot_id, self._clock(), replace(call, age_s=0.0))
+        data = _encode(kept := _File(_VERSION, self._boot_id, self._clock(), replace(call, age_s=0.0)))
+        if len(data) > _MAX_BYTES:  # headers by the hundred: better the call without them than no call
+            data = _encode(replace(kept, call=replace(kept.call, options={}, client_state=None)))
         new = self._path.with_name(f"{self._path.name}.new")
         try:
             with contextlib.suppress(FileNotFoundError):
                 new.unlink()  # of a process killed while it wrote; O_EXCL below follows no link that stands there
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(_encode(kept))
+                file.write(data)
             new.replace(self._path)
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -67,6 +67,9 @@ class CallMemory:
             target=call.target,
             state=call.state,
             muted=conversation.muted,
+            destination=conversation.dial.params.destination_number,
+            client_state=conversation.dial.params.client_state,
+            options=dict(conversation.dial.per_call),
             answered_s=call.duration_s(now_s),
         )
         self._saved_s = now_s

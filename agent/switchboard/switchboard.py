@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from agent.gateway.line import GatewayLine
     from agent.media.control import MediaProcess
     from agent.rtc.prefetch import Prefetch
+    from agent.service.call_store import SavedCall
     from hardware.board import Board
     from hardware.buttons import ButtonEvent
 
@@ -198,11 +199,10 @@ class Switchboard:
         if (plan := self.plans.under_way) is not None:
             raise CommandError(f"command/call: the plan {plan} is going on; hang up first")
 
-    def resume(self, call: Call, *, muted: bool, away_s: float) -> None:
-        """Take up a call that was going on when the daemon went, `away_s` ago. Its line must have been told."""
-        dial = self._dialling.of_resumed(call)
-        line = self._lines[call.line]
-        self._start(self._conversation(call, dial, line, muted=muted, away_s=away_s))
+    def resume(self, call: Call, saved: SavedCall) -> None:
+        """Take up a call that was going on when the daemon went, as it was saved. Its line must have been told."""
+        dial, line = self._dialling.of_resumed(saved), self._lines[call.line]
+        self._start(self._conversation(call, dial, line, muted=saved.muted, away_s=saved.age_s))
 
     def dial(self, dial: DialSettings) -> Call:
         """Place a call of a device that is free for it. Raises `CommandError` where `retryBucketId` forbids it."""

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from agent.calls.call import Party
 from agent.calls.commands import CallCommand, CommandError
+from agent.calls.state import Direction
 from agent.conversation.dialing import Dialling, DialSettings
 from agent.gateway.events import Header, IncomingCall
 from agent.media.messages import OpusSetup
 from agent.rtc.events import Handover
+from agent.service.call_store import SavedCall
 from agent.settings.load import parse_config
 from hardware.profile import load_profile
 
@@ -283,3 +286,55 @@ def test_a_file_in_place_of_the_microphone_is_sent_as_it_is() -> None:
 def test_devices_that_are_not_the_profiles_have_one_clock_only_when_they_are_one() -> None:
     assert not _cleaning({"micId": "plughw:4,0"}, "i2s-mems-max98357a")[3]
     assert _cleaning({"micId": "plughw:4,0", "speakerId": "plughw:4,0"}, "usb-mic-usb-speaker")[3]
+
+
+OF_ONE_CALL = {
+    "forceRelayCandidate": True,
+    "trickleIce": False,
+    "iceServers": [{"urls": "turn:turn.example.com:3478", "username": "u", "credential": "not-for-the-disk"}],
+    "callerNumber": "+15550199",
+    "clientState": "c3RhdGU=",
+    "customHeaders": [{"name": "X-Door", "value": "1"}],
+    "sdpASBandwidthKbps": 40,
+    "preferred_codecs": [{"mimeType": "audio/PCMU", "clockRate": 8000}],
+}
+
+
+def saved(placed: DialSettings, **changes: Any) -> SavedCall:
+    call = SavedCall(
+        line=placed.line, sessid="s", call_id="c", direction=Direction.OUTBOUND, party=Party("", "+15550111"),
+        target=placed.target, destination=placed.params.destination_number, client_state=placed.params.client_state,
+        options=dict(placed.per_call),
+    )  # fmt: skip
+    return replace(call, **changes)
+
+
+@pytest.mark.parametrize("whom", [{"target": "reception"}, {"destination": "+15550177", "line": "pbx"}])
+def test_a_call_that_is_taken_up_again_has_the_options_it_was_placed_with(whom: dict[str, str]) -> None:
+    placed = dialling().of_command(CallCommand(**whom, options=OF_ONE_CALL))
+    again = dialling().of_resumed(saved(placed))
+    assert (again.line, again.params) == (placed.line, placed.params)
+    assert replace(again.peer, ice_servers=()) == replace(placed.peer, ice_servers=())
+    assert again.peer.relay_only
+    assert again.per_call == placed.per_call
+
+
+def test_the_servers_of_one_call_and_their_passwords_are_not_kept() -> None:
+    placed = dialling().of_command(CallCommand(target="reception", options=OF_ONE_CALL))
+    assert placed.peer.ice_servers[0].credential == "not-for-the-disk"
+    assert "iceServers" not in placed.per_call
+    assert "not-for-the-disk" not in str(placed.per_call)
+
+
+def test_an_incoming_call_that_is_taken_up_again_keeps_both_its_parties() -> None:
+    incoming = IncomingCall("telnyx", "c", SDP, "Ann", "+15550111", "+15550100", client_state="c3RhdGU=")
+    placed = dialling().of_incoming(incoming)
+    kept = saved(placed, direction=Direction.INBOUND, party=Party("Ann", "+15550111"))
+    assert dialling().of_resumed(kept).params == placed.params
+
+
+def test_a_call_whose_options_do_not_fit_any_more_is_taken_up_without_them() -> None:
+    placed = dialling().of_command(CallCommand(target="reception", options=OF_ONE_CALL))
+    again = dialling().of_resumed(saved(placed, options={"callerNumber": 5, "no such": True}))
+    assert again.params.destination_number == "+15550100"
+    assert not again.peer.relay_only

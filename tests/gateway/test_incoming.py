@@ -165,6 +165,17 @@ def test_a_second_invite_for_a_live_call_is_a_re_offer() -> None:
     assert dialogs.live == {"a"}
 
 
+def test_a_call_that_was_turned_away_does_not_ring_again_before_the_gateway_has_heard_of_it() -> None:
+    dialogs = Dialogs()
+    dialogs.take_in(IncomingCall("desk", "a", "v=0"))
+    dialogs.end("a")
+    dialogs.owe_bye(OwedBye(dialogs.get("a"), Cause("CALL_REJECTED", 21), None))
+    assert dialogs.take_in(IncomingCall("desk", "a", "v=0")) is None
+    assert dialogs.live == frozenset()
+    dialogs.bye_answered("a")
+    assert dialogs.take_in(IncomingCall("desk", "a", "v=0")) is not None
+
+
 def test_owed_byes_are_bounded_and_the_oldest_goes() -> None:
     dialogs = Dialogs()
     for number in range(MAX_OWED_BYES + 1):

@@ -263,6 +263,21 @@ async def test_a_restarted_daemon_takes_session_and_calls_up_again(bench: Any) -
     assert SESSID not in repr(line.session)
 
 
+async def test_a_call_taken_up_again_tells_that_it_was_held(bench: Any) -> None:
+    line = bench.make()
+    line.resume(SavedSession(SESSID, TOKEN), 5.0, ["c"], held=True, inbound=True)
+    bench.run()
+    peer = await bench.gateway.accept()
+    await peer.log_in(reattached=["c"])
+    await peer.expect_ack(await peer.request("attach", {"callID": "c", "sdp": OFFER}), "attach")
+    await bench.events.next(RemoteAttach)
+    attaching = bench.spawn(line.attach("c", "v=0", DialogParams()))
+    told = await peer.expect("attach")
+    assert told["params"]["dialogParams"]["wasHeldBeforeRecovery"] is True
+    await peer.reply(told, {"callID": "c"})
+    await attaching
+
+
 async def test_a_session_older_than_90_s_is_not_presented_and_its_calls_are_gone(bench: Any) -> None:
     bench.make().resume(SavedSession(SESSID, TOKEN), 91.0, ["c"])
     bench.run()

@@ -30,6 +30,9 @@ CALL = SavedCall(
     target="reception",
     state=CallState.HELD,
     muted=True,
+    destination="+15551230000",
+    client_state="c3RhdGU=",
+    options={"forceRelayCandidate": True, "customHeaders": [{"name": "X-Door", "value": "1"}]},
     answered_s=12.5,
 )
 
@@ -204,3 +207,18 @@ def test_by_default_it_is_the_kernels_clock_and_boot(path: Path) -> None:
     found = CallStore(path).load()
     assert found is not None
     assert 0.0 <= found.age_s < MAX_AGE_S
+
+
+def test_options_that_do_not_fit_are_left_out_rather_than_the_call(store: CallStore, path: Path, clock: Clock) -> None:
+    headers = [{"name": f"X-{number}", "value": "v" * 500} for number in range(40)]
+    store.save(replace(CALL, options={"customHeaders": headers}))
+    assert another_process(path, clock).load() == replace(CALL, options={}, client_state=None)
+
+
+def test_a_file_of_a_version_that_kept_less_is_taken(store: CallStore, path: Path, clock: Clock) -> None:
+    store.save(CALL)
+    kept = json.loads(path.read_text())
+    for name in ("destination", "client_state", "options"):
+        del kept["call"][name]
+    path.write_text(json.dumps(kept))
+    assert another_process(path, clock).load() == replace(CALL, destination="", client_state=None, options={})
