@@ -161,6 +161,10 @@ async def test_what_identifies_a_call_is_on_the_wire_and_in_our_events(door: Dev
     bye = gateway.frames.received("bye")[0]["params"]["dialogParams"]
     assert bye["telnyxCallControlId"] == leg.ids["telnyx_call_control_id"]
     assert bye["telnyxLegId"] == leg.ids["telnyx_leg_id"]
+    over = await door.ended()
+    names = {"session_id", "leg_id", "call_control_id"}
+    assert over["telnyx"] == {name: leg.ids[f"telnyx_{name}"] for name in names}
+    assert over["client_state"] == "c3RhdGU="
 
 
 async def test_without_names_of_the_other_party_it_is_listed_as_the_sdk_does(door: Device, gateway: LabGateway) -> None:

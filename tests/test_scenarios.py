@@ -63,9 +63,9 @@ async def test_a_call_goes_through_its_states_and_ends_when_hung_up(door: Device
 @pytest.mark.parametrize(
     ("target", "reason", "detail"),
     [
-        ("busy", "busy", "USER_BUSY, SIP 486"),
-        ("reject", "rejected", "CALL_REJECTED, SIP 603"),
-        ("unallocated", "unreachable", "UNALLOCATED_NUMBER, SIP 404"),
+        ("busy", "busy", "USER_BUSY (17), SIP 486"),
+        ("reject", "rejected", "CALL_REJECTED (21), SIP 603"),
+        ("unallocated", "unreachable", "UNALLOCATED_NUMBER (1), SIP 404"),
         ("noanswer", "no_answer", "nobody answered in time"),
     ],
 )

@@ -24,5 +24,6 @@ def remote_end(call: Call, bye: RemoteBye) -> tuple[EndReason, str]:
     reason = reason_of_bye(bye.cause_code, bye.sip_code, answered=call.answered)
     if call.direction is Direction.INBOUND and not call.answered:
         reason = EndReason.CANCELLED  # whatever the caller's network calls it, nobody rings any more
-    codes = [bye.cause, f"SIP {bye.sip_code}" if bye.sip_code else None, bye.sip_reason]
+    cause = f"{bye.cause or 'cause'} ({bye.cause_code})" if bye.cause_code else bye.cause
+    codes = [cause, f"SIP {bye.sip_code}" if bye.sip_code else None, bye.sip_reason]
     return reason, ", ".join(code for code in codes if code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from agent.calls.quality import Sample, level_of_dbfs
@@ -27,6 +28,8 @@ def describe(conversation: Conversation) -> dict[str, Any]:
         "duration_s": round(call.duration_s(now_s), 1),
         "reason": call.reason.value if call.reason else None,
         "detail": call.detail,
+        "telnyx": asdict(conversation.signalling.telnyx_ids),
+        "client_state": conversation.dial.params.client_state,
         "headers": [{"name": header.name, "value": header.value} for header in conversation.headers],
         "audio": audio_figures(conversation) if call.ended else None,
         "quality": conversation.quality.snapshot(),

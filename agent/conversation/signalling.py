@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from agent.calls.reasons import cause_of_reason
 from agent.calls.state import CallState, Direction
 from agent.gateway.errors import GatewayTimeout, LineDown
-from agent.gateway.events import LineState
+from agent.gateway.events import LineState, TelnyxIds
 from agent.rtc.peer import CandidatesEnd, LocalCandidate
 
 if TYPE_CHECKING:
@@ -42,9 +42,18 @@ class Signalling:
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._detail = ""
+        self._ids = TelnyxIds()
         self._described = False
         self._candidates: deque[LocalCandidate | CandidatesEnd] = deque()
         self._sending = False
+
+    @property
+    def telnyx_ids(self) -> TelnyxIds:
+        """What the gateway calls this call; also after its end."""
+        ids = self._line.telnyx_ids(self._call.id)
+        if ids != TelnyxIds():
+            self._ids = ids
+        return self._ids
 
     # ---- the line
 

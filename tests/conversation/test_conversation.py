@@ -33,6 +33,7 @@ from agent.gateway.events import (
     RemoteCandidate,
     RemoteMedia,
     RemoteRinging,
+    TelnyxIds,
 )
 from agent.media.control import MediaError
 from agent.media.messages import AudioSetup, Datagram, MediaDied, MediaReady, MediaStats, OpusSetup, StatsReport
@@ -117,6 +118,9 @@ class FakeLine:
     @property
     def state(self) -> LineState:
         return self._world.line_state
+
+    def telnyx_ids(self, call_id: str) -> TelnyxIds:
+        return TelnyxIds("s") if call_id in self._world.live else TelnyxIds()
 
     def hurry(self) -> None:
         self._world.hurried += 1

@@ -35,6 +35,6 @@ def test_a_caller_that_gives_up_has_cancelled_whatever_the_network_calls_it() ->
     bye = RemoteBye("lab", "1", "USER_BUSY", 17, 486, "Busy Here")
     assert remote_end(call(Direction.INBOUND, answered=False), bye) == (
         EndReason.CANCELLED,
-        "USER_BUSY, SIP 486, Busy Here",
+        "USER_BUSY (17), SIP 486, Busy Here",
     )
     assert remote_end(call(Direction.OUTBOUND, answered=False), bye)[0] is EndReason.BUSY

@@ -95,7 +95,7 @@ async def test_the_device_hears_that_the_sdk_refuses_its_call(
         await phone.do(await phone.rings(), "hangup")
         ended = await door.ended()
         assert ended["reason"] == "busy"  # all that the SDK ever says before an answer (telnyx-rtc.md 5.3)
-        assert ended["detail"] == "USER_BUSY, SIP 486, Busy Here"
+        assert ended["detail"] == "USER_BUSY (17), SIP 486, Busy Here"
 
 
 async def test_the_device_stops_ringing_when_the_sdk_gives_up(
