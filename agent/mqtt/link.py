@@ -117,8 +117,6 @@ class MqttLink:
         for message in self._outbox.connected():
             self._send(message)
         session.publish(Message(self._presence_topic, ONLINE, retain=True))
-        version = session.version.label
-        self._become(LinkState.ONLINE, f"connected to {self._settings.where} with MQTT {version}")
 
     def on_message(self, topic: str, payload: bytes, retained: bool) -> None:
         if self._session is not None:
@@ -133,8 +131,15 @@ class MqttLink:
         if newer is not None:
             self._send(newer)
 
-    def on_subscription_refused(self, reason: str) -> None:
-        logger.error("the broker refuses commands to this device (%s): see its ACL for %s", reason, self._topic_filter)
+    def on_subscribed(self, refusal: str) -> None:
+        """ONLINE not before: a command that overtook the subscription would be lost."""
+        session, topics = self._session, self._topic_filter
+        if session is None:
+            return
+        if refusal:
+            logger.error("the broker refuses commands to this device (%s): see its ACL for %s", refusal, topics)
+        version = session.version.label
+        self._become(LinkState.ONLINE, f"connected to {self._settings.where} with MQTT {version}")
 
     # ---------------------------------------------------------------------------------------------------------
 

@@ -58,8 +58,8 @@ class SessionListener(Protocol):
     def on_acknowledged(self, message_id: int, refusal: str) -> None:
         """PUBACK came; `refusal` is empty, or the reason why the broker threw the message away."""
 
-    def on_subscription_refused(self, reason: str) -> None:
-        """SUBACK came and says no."""
+    def on_subscribed(self, refusal: str) -> None:
+        """SUBACK came: commands do from now on, unless it says no (`refusal`)."""
 
 
 class Session:
@@ -225,9 +225,7 @@ class Session:
     def _on_subscribe(
         self, _client: Client, _data: Any, _id: int, reasons: list[ReasonCode], _properties: Properties | None
     ) -> None:
-        for reason in reasons:
-            if reason.is_failure:
-                self._post(self._listener.on_subscription_refused, str(reason))
+        self._post(self._listener.on_subscribed, next((str(reason) for reason in reasons if reason.is_failure), ""))
 
     def _post(self, callback: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop is closed: nobody is left to be told

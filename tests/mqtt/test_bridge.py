@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agent.calls.commands import MAX_PAYLOAD_BYTES, VERBS, CallCommand, Command, CommandError, HangupCommand
 from agent.mqtt.bridge import MAX_COMMANDS_IN_PROGRESS, MqttBridge
 from agent.mqtt.broker import LinkSettings
+from agent.mqtt.link import LinkState
 from agent.mqtt.outbox import EVENT_EXPIRY_S
 from tests.mqtt.conftest import Device, Observer
 
@@ -88,8 +89,10 @@ async def test_no_verb_is_carried_out_when_retained(
 ) -> None:
     observer.publish(f"command/{verb}", payload or "{}", retain=True)
     await observer.wait_for(f"command/{verb}")
+    since = len(device.states)
     broker.stop()
     broker.start()  # what was retained comes again, or is lost with the broker's memory: neither is a command
+    await device.wait_for(LinkState.ONLINE, since)
     observer.publish("command/hangup")
     await observer.wait_for("response/hangup")
     assert device.commands == [HangupCommand()]
