@@ -21,7 +21,7 @@ from tests.vm.guest.simulated_header import SimulatedHeader
 BELL, LAMP = 17, 27
 CHIRP_S, REPEAT_S = 0.05, 0.5
 NOISE_RMS = 10.0
-# A tick of this kernel's timers, 4 ms, more than the profile's 20: snd-aloop's periods come by it, a card's to the frame.
+# A tick of this kernel, 4 ms, more than the profile has: snd-aloop counts its periods in ticks, a card in frames.
 ONE_CARD = {"fill_ms": 24}
 TWO_CARDS = {"periods": 6, "fill_ms": 25}  # the numbers of hardware/profiles/usb-mic-usb-speaker.toml
 MOUTH = {"door": 0, "gate": 2}  # subdevices
