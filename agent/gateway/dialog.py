@@ -86,6 +86,8 @@ class Dialog:
     call_id: str
     ids: TelnyxIds = field(default_factory=TelnyxIds)
     inbound: bool = False
+    answered: bool = False  # of an incoming call: the gateway has our answer
+    may_ring_again: bool = False  # the connection went before it had
     media_seen: bool = False  # early media came, so the SDP of a later answer is to be ignored
     trickle: bool = False  # its candidates are sent one by one
     attached: bool = False  # taken up again after a reconnect

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.gateway.dialog import Dialog, DialogParams
-from agent.gateway.events import IncomingCall, RemoteAnswer, RemoteAttach, RemoteBye, RemoteMedia, RemoteRinging
+from agent.gateway.events import (
+    IncomingCall,
+    RemoteAnswer,
+    RemoteAttach,
+    RemoteBye,
+    RemoteMedia,
+    RemoteRinging,
+    RingsAgain,
+)
 from agent.gateway.jsonrpc import ProtocolError
 
 if TYPE_CHECKING:
@@ -79,8 +87,10 @@ class Dialogs:
         return gone
 
     def connection_lost(self) -> None:
-        """What a connection offered is over with it."""
+        """What a connection offered is over with it. What it rang with and nobody has answered may ring again."""
         self._offered.clear()
+        for dialog in self._live.values():
+            dialog.may_ring_again = dialog.inbound and not dialog.answered
 
     def owe_bye(self, bye: OwedBye) -> None:
         """Remember a BYE until it is answered. The oldest is dropped when there are too many."""
@@ -104,10 +114,16 @@ class Dialogs:
     def take_in(self, event: CallEvent) -> CallEvent | None:
         """Learn from an event; the event as the switchboard is to see it, None when it is about no live call.
 
-        Raises `ProtocolError` for an INVITE with the callID of a live call: this device does not renegotiate.
+        Raises `ProtocolError` for an INVITE with the callID of a live call: this device does not renegotiate. After
+        a reconnect one that was not answered may ring again.
         """
         if isinstance(event, IncomingCall):
-            if event.call_id in self._live:
+            known = self._live.get(event.call_id)
+            if known is not None and known.may_ring_again:
+                known.may_ring_again = False
+                known.learn_ids(event.ids)
+                return RingsAgain(event.line, event.call_id, event.sdp)
+            if known is not None:
                 raise ProtocolError("re_offer", "invite: this callID is in use, a call is not renegotiated")
             if event.call_id in self._owed:
                 return None  # turned away while the gateway was out of reach: the BYE that tells it is on its way

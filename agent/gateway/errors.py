@@ -26,6 +26,10 @@ class LineDown(GatewayError):  # noqa: N818  a state of the line, not a fault
     """There is no connection to send the request on, or it went before the gateway answered."""
 
 
+class ResultLost(LineDown):
+    """The request has left, or may have, and the connection went before its result: nobody knows what was done."""
+
+
 class GatewayTimeout(GatewayError):  # noqa: N818  pairs with GatewayRefused
     """The connection stands, but the gateway did not answer this request in time."""
 

@@ -94,6 +94,15 @@ class IncomingCall:
 
 
 @dataclass(frozen=True)
+class RingsAgain:
+    """After a reconnect the gateway sends the INVITE of an incoming call again that it has no answer to."""
+
+    line: str
+    call_id: str
+    sdp: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class RemoteAttach:
     """After a reconnect the gateway offers a live call anew, over another audio path (telnyx-rtc.md 5.6).
 
@@ -202,6 +211,7 @@ LineEvent = (
     | RemoteMedia
     | RemoteAnswer
     | IncomingCall
+    | RingsAgain
     | RemoteAttach
     | RemoteBye
     | RemoteCandidate

@@ -20,6 +20,7 @@ from agent.gateway.events import (
     RemoteInfo,
     RemoteMedia,
     RemoteRinging,
+    RingsAgain,
     TelnyxIds,
 )
 from agent.gateway.jsonrpc import JsonObject, ProtocolError, clean_text, encode
@@ -32,6 +33,7 @@ CallEvent = (
     | RemoteMedia
     | RemoteAnswer
     | IncomingCall
+    | RingsAgain
     | RemoteAttach
     | RemoteCandidate
     | RemoteDisplay

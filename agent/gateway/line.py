@@ -98,7 +98,7 @@ class GatewayLine(LineCalls):
         self._session.resume(saved, self._clock.now() - age_s)
         for call_id in calls:
             dialog = self._dialogs.start(call_id)
-            dialog.held, dialog.inbound = held, inbound
+            dialog.held, dialog.inbound, dialog.answered = held, inbound, True
 
     async def run(self) -> Never:
         """Connect, log in, serve, reconnect for ever. Ends only by cancellation, leaving no task and no socket."""

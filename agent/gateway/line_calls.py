@@ -111,8 +111,10 @@ class LineCalls:
         Raises `LineDown`, `GatewayTimeout`, `GatewayRefused`.
         """
         connection = self._usable_connection()
-        request = self._description(self._dialogs.get(call_id), sdp, params, trickle)
+        dialog = self._dialogs.get(call_id)
+        request = self._description(dialog, sdp, params, trickle)
         await connection.request("answer", request, ANSWER_TIMEOUT_S, call_id=call_id)
+        dialog.answered = True
 
     async def attach(
         self, call_id: str, sdp: str, params: DialogParams, user_agent: str = USER_AGENT, *, trickle: bool = False
@@ -123,7 +125,7 @@ class LineCalls:
         """
         connection = self._usable_connection()
         dialog = self._dialogs.accept(call_id)
-        dialog.attached = True
+        dialog.attached = dialog.answered = True
         request = self._description(dialog, sdp, params, trickle, user_agent)
         await connection.request("attach", request, ANSWER_TIMEOUT_S, call_id=call_id)
 

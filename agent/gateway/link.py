@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from agent.gateway import jsonrpc
 from agent.gateway.clock import deadline
 from agent.gateway.connect import CLOSE_TIMEOUT_S
-from agent.gateway.errors import ConnectionLost, GatewayRefused, GatewayTimeout, LineDown
+from agent.gateway.errors import ConnectionLost, GatewayRefused, GatewayTimeout, LineDown, ResultLost
 from agent.gateway.keepalive import Keepalive
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ class Link:
         return data
 
     async def send(self, frame: Mapping[str, Any]) -> None:
-        """Send one frame. Raises `LineDown`."""
+        """Send one frame. Raises `ResultLost`: a part of what was written, or all of it, may have left."""
         try:
             await self._connection.send(jsonrpc.encode(frame))
         except ConnectionClosed:
-            raise LineDown("the connection to the gateway is gone") from None
+            raise ResultLost("the connection to the gateway is gone") from None
 
     async def request(
         self, method: str, params: Mapping[str, Any], timeout_s: float, voice_sdk_id: str | None = None
@@ -97,7 +97,7 @@ class Link:
         self._connection.transport.abort()
 
     async def close(self) -> None:
-        """Release every waiting request with `LineDown` and close, politely where that is still possible."""
+        """Release every waiting request with `ResultLost` and close, politely where that is still possible."""
         self._release()
         closing = asyncio.create_task(self._connection.close())
         try:
@@ -115,7 +115,7 @@ class Link:
         self._released = True
         for answer in self._pending.values():
             if not answer.done():
-                answer.set_exception(LineDown("the connection went before the gateway answered"))
+                answer.set_exception(ResultLost("the connection went before the gateway answered"))
 
 
 def _describe_close(closed: ConnectionClosed) -> str:

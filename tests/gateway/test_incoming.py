@@ -17,6 +17,7 @@ from agent.gateway.events import (
     RemoteInfo,
     RemoteMedia,
     RemoteRinging,
+    RingsAgain,
     TelnyxIds,
 )
 from agent.gateway.incoming import gateway_state_of, read_call_event, reattached_calls
@@ -163,6 +164,27 @@ def test_a_second_invite_for_a_live_call_is_a_re_offer() -> None:
     with pytest.raises(ProtocolError, match="not renegotiated"):
         dialogs.take_in(IncomingCall("desk", "a", "v=0"))
     assert dialogs.live == {"a"}
+
+
+def test_after_a_reconnect_a_call_without_an_answer_may_ring_again_once() -> None:
+    dialogs = Dialogs()
+    dialogs.take_in(IncomingCall("desk", "a", "v=0"))
+    dialogs.start("placed")
+    dialogs.connection_lost()
+    assert dialogs.take_in(IncomingCall("desk", "a", "v=1", ids=TelnyxIds("s"))) == RingsAgain("desk", "a", "v=1")
+    assert dialogs.get("a").ids == TelnyxIds("s")
+    for call_id in ("a", "placed"):
+        with pytest.raises(ProtocolError, match="not renegotiated"):
+            dialogs.take_in(IncomingCall("desk", call_id, "v=2"))
+
+
+def test_an_answered_call_does_not_ring_again() -> None:
+    dialogs = Dialogs()
+    dialogs.take_in(IncomingCall("desk", "a", "v=0"))
+    dialogs.get("a").answered = True
+    dialogs.connection_lost()
+    with pytest.raises(ProtocolError, match="not renegotiated"):
+        dialogs.take_in(IncomingCall("desk", "a", "v=0"))
 
 
 def test_a_call_that_was_turned_away_does_not_ring_again_before_the_gateway_has_heard_of_it() -> None:

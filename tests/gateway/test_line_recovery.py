@@ -12,7 +12,7 @@ import pytest
 
 from agent.gateway.connect import open_socket
 from agent.gateway.dialog import DialogParams
-from agent.gateway.errors import GatewayRefused, LineDown
+from agent.gateway.errors import GatewayRefused, LineDown, ResultLost
 from agent.gateway.events import (
     AiConversation,
     CallsGone,
@@ -21,6 +21,7 @@ from agent.gateway.events import (
     LineWarning,
     RemoteAttach,
     RemoteDisplay,
+    RingsAgain,
 )
 from agent.gateway.session import SavedSession
 
@@ -39,6 +40,30 @@ def codes(bench: Any) -> list[int]:
 def jwt(**claims: Any) -> str:
     middle = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"e30.{middle}.sig"
+
+
+# ---- unanswered calls
+
+
+async def test_a_call_rings_again_after_a_reconnect_until_the_gateway_has_taken_its_answer(bench: Any) -> None:
+    peer = await bench.ready()
+    await peer.expect_ack(await peer.request("invite", {"callID": "in", "sdp": OFFER}), "invite")
+    answering = bench.spawn(bench.line.answer("in", OFFER, BOB))
+    await peer.expect("answer")
+    peer.drop()
+    with pytest.raises(ResultLost):
+        await answering
+    peer, _ = await bench.back_online(reattached=["in"])
+    await peer.expect_ack(await peer.request("invite", {"callID": "in", "sdp": OFFER + "s=2\r\n"}), "invite")
+    assert await bench.events.next(RingsAgain) == RingsAgain("desk", "in", OFFER + "s=2\r\n")
+    answering = bench.spawn(bench.line.answer("in", OFFER, BOB))
+    await peer.reply(await peer.expect("answer"), {"callID": "in"})
+    await answering
+    peer.drop()
+    peer, _ = await bench.back_online(reattached=["in"])
+    number = await peer.request("invite", {"callID": "in", "sdp": OFFER})
+    assert (await peer.next())["id"] == number
+    assert bench.line.ignored_frames == {"re_offer": 1}
 
 
 # ---- punt
