@@ -20,10 +20,12 @@ from agent.calls.codes import Code
 from agent.calls.quality import QualityMonitor
 from agent.calls.reasons import EndReason
 from agent.calls.state import CallState, Direction
+from agent.conversation.answering import Answering
 from agent.conversation.deadlines import MEDIA_TIMEOUT_S, Deadlines
 from agent.conversation.endings import local_reason, remote_end
 from agent.conversation.events import Event, Hangup, Held, NetworkChanged, Observer, PickUp
 from agent.conversation.figures import quality_sample
+from agent.conversation.holding import Holding
 from agent.conversation.media import CallMedia
 from agent.conversation.renewal import PATH_CODES, PathRenewal
 from agent.conversation.signalling import Signalling
@@ -43,6 +45,7 @@ from agent.gateway.events import (
     RemoteDisplay,
     RemoteMedia,
     RemoteRinging,
+    RingsAgain,
 )
 from agent.media.messages import Datagram, MediaDied, MediaEvent, MediaReady, MediaStats, StatsReport
 from agent.rtc.peer import (
@@ -89,7 +92,6 @@ class Conversation:
         self.quality = QualityMonitor()
         self.headers: tuple[Header, ...] = ()  # what the far end sent with ringing, answer or bye
         self._observer = observer
-        self._offer = offer
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._media = CallMedia(dial, media, self._events.put_nowait, muted=muted, prefetch=prefetch)
@@ -99,6 +101,8 @@ class Conversation:
         self.hung_up = False  # somebody here, or the daemon's end, has ended it
         self._over_there = False  # the gateway has, or knows it no more
         self.sends = self.receives = True  # which ways sound goes, as both sides have agreed
+        self._answering = Answering(call, offer, self.signalling, self._media, self._steps, advance=self._advance)
+        self._holding = Holding(call, self.signalling, self._steps, self._events.put_nowait)
         self._deadlines = Deadlines(call)
         self._renewal = PathRenewal(
             call, self.signalling, self._media, self._steps, self._deadlines, on_failure=self._events.put_nowait
@@ -160,9 +164,7 @@ class Conversation:
 
     async def hold(self, *, held: bool) -> bool:
         """Ask the gateway to hold the call, or to take it back; whether it is held now. Raises the gateway's errors."""
-        held = await self.signalling.hold(held=held)
-        self._events.put_nowait(Held(held))
-        return held
+        return await self._holding.ask(held=held)
 
     async def set_muted(self, *, muted: bool) -> None:
         """Silence the microphone towards the far end, or let it be heard again."""
@@ -212,7 +214,8 @@ class Conversation:
                 self._end(EndReason.GATEWAY_LOST if lost else reason, detail)
             case PickUp():
                 if self.call.direction is Direction.INBOUND and self._advance(CallState.ANSWERING):
-                    self._steps.start(self._pick_up(), "pick up")
+                    self._steps.start(self._open_audio(), "open audio")
+                    self._answering.begin()
             case Held(held=held):
                 if self.call.answered and self._advance(CallState.HELD if held else CallState.ACTIVE):
                     await self._media.set_held(held=held)
@@ -251,8 +254,8 @@ class Conversation:
             case RemoteDisplay(name=name, number=number):
                 self.call.party = Party(name, number)
                 self._observer.changed(self)
-            case RemoteAttach(sdp=sdp):
-                self._renewal.attach(sdp)
+            case RemoteAttach() | RingsAgain():
+                self._offered_anew(event)
             case RemoteBye(headers=headers):
                 self.headers = headers or self.headers
                 self._end(*remote_end(self.call, event))
@@ -273,6 +276,7 @@ class Conversation:
                 logger.info("audio path: %s", pair, extra={"call": self.call.id})
                 self._deadlines.connected(now_s, receives=handover.receives)
                 self.sends, self.receives = handover.sends, handover.receives
+                self._answering.confirmed()
                 self._path_works("there is a new network path")
                 self._observer.noted(self, event)
                 self._steps.start(self._media.connect(handover), "connect media")
@@ -312,14 +316,6 @@ class Conversation:
             self._steps.start(self._open_audio(listen_only=True), "open speaker")
         self._advance(CallState.RINGING)
 
-    async def _pick_up(self) -> None:
-        if self._offer is None:
-            raise SdpError("the caller's INVITE had no session description")
-        self._steps.start(self._open_audio(), "open audio")
-        sdp = await self._media.answer(self._offer)
-        await self.signalling.answer(sdp)
-        self._advance(CallState.ACTIVE)
-
     async def _resume(self, away_s: float) -> None:
         self.signalling.invited = True
         self._renewal.resume(away_s)
@@ -332,6 +328,13 @@ class Conversation:
         self._observer.changed(self)
         await self._media.open()
 
+    def _offered_anew(self, event: RemoteAttach | RingsAgain) -> None:
+        if isinstance(event, RingsAgain):
+            self._answering.rings_again(event.sdp)
+        else:
+            self._answering.confirmed()
+            self._renewal.attach(event.sdp)
+
     async def _apply(self, sdp: str) -> bool:
         """Apply the far end's answer; False when there was one before, or it ended the call."""
         try:
@@ -343,12 +346,10 @@ class Conversation:
     async def _answered(self, sdp: str | None) -> None:
         if sdp is not None:
             await self._apply(sdp)
-        if self.call.ended:
-            return
-        if not self._media.agreed:
+        if self._media.agreed:
+            self._advance(CallState.ACTIVE)
+        else:  # an SDP that is of no use has ended it already
             self._end(EndReason.MEDIA_FAILED, "the far end answered without a session description")
-            return
-        self._advance(CallState.ACTIVE)
 
     # ---- ending
 
@@ -386,8 +387,7 @@ class Conversation:
     # ---- small tools
 
     def _advance(self, state: CallState) -> bool:
-        changed = self.call.advance(state, self._loop.time())
-        if changed:
+        if changed := self.call.advance(state, self._loop.time()):
             logger.info("call %s: %s", self.call.id, state.value, extra={"call": self.call.id})
             self.sounds.advanced(early=self._early)
             self._observer.changed(self)

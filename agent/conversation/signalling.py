@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent.calls.reasons import cause_of_reason
 from agent.calls.state import CallState, Direction
+from agent.conversation.recovery import ATTACH_GRACE_S
 from agent.gateway.errors import GatewayTimeout, LineDown
 from agent.gateway.events import LineState, TelnyxIds
 from agent.rtc.peer import CandidatesEnd, LocalCandidate
@@ -45,6 +46,7 @@ class Signalling:
         self._ids = TelnyxIds()
         self._described = False
         self._candidates: deque[LocalCandidate | CandidatesEnd] = deque()
+        self._found: list[LocalCandidate | CandidatesEnd] = []  # all of this description's, sent or not
         self._sending = False
 
     @property
@@ -95,6 +97,18 @@ class Signalling:
             text = f"line {self._line.name} was {self._line.state.value} for {LINE_WAIT_S:.0f} s"
             raise LineDown(f"{text}: {self._detail}" if self._detail else text) from None
 
+    async def back_again(self) -> None:
+        """The connection is known to be lost: return when the line has been ready again for so long that a gateway
+        has attached the calls it attaches. Until then the line is hurried."""
+        self.ready_s = None  # the line says so in a moment, if it has not yet
+        while self.ready_s is None:
+            self._line.hurry()
+            self._ready.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINE_RETRY_S):
+                    await self._ready.wait()
+        await asyncio.sleep(ATTACH_GRACE_S)
+
     # ---- descriptions
 
     async def invite(self, sdp: str) -> None:
@@ -109,7 +123,7 @@ class Signalling:
                 raise
 
     async def answer(self, sdp: str) -> None:
-        """Answer; the call is active on return. Raises the gateway's errors."""
+        """Answer; the gateway has it on return. Raises the gateway's errors."""
         self._describe()
         await self._line.answer(self._call.id, sdp, self._dial.params, trickle=self._trickle)
 
@@ -127,11 +141,18 @@ class Signalling:
         """Another description is being made: what is found from now on belongs to it."""
         self._described = False
         self._candidates.clear()
+        self._found.clear()
+
+    def repeat_candidates(self) -> None:
+        """The description is sent once more, and what belongs to it after it."""
+        self._described = False
+        self._candidates = deque(self._found)
 
     def found(self, candidate: LocalCandidate | CandidatesEnd) -> None:
         """Our side found a candidate, or all of them."""
         if self._trickle:
             self._candidates.append(candidate)
+            self._found.append(candidate)
             self._send_candidates()
 
     def _describe(self) -> None:
