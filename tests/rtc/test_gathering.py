@@ -21,6 +21,7 @@ from agent.rtc.ice_servers import TurnServer, parse_ice_servers
 from agent.rtc.peer import NoPath, PeerSettings
 from agent.rtc.resolver import resolve
 from agent.rtc.silence import SilentServers
+from tests.pauses import Pauses
 from tests.rtc.stun_server import PUBLIC, StunServer, stun_servers
 
 LOOPBACK = "127.0.0.1"
@@ -93,14 +94,13 @@ async def test_an_empty_list_of_servers_leaves_the_host_only_and_ends_at_once() 
 
 async def test_a_dead_server_beside_a_living_one_costs_only_the_grace() -> None:
     async with stun_servers(StunServer(), StunServer(silent=True)) as servers:
-        times_s = []
-        for _ in range(3):
-            gathering = Gathering(settings(*servers))
-            times_s.append(await took_s(gathering))
-            assert not gathering.ended
-            assert ("srflx", PUBLIC) in found(gathering)
-            await gathering.close()
-        assert min(times_s) < 0.1
+        gathering = Gathering(settings(*servers))
+        with Pauses() as pauses:
+            first_s = await took_s(gathering)  # of the next ones it is known that the server is dead
+        assert not gathering.ended
+        assert ("srflx", PUBLIC) in found(gathering)
+        await gathering.close()
+        assert first_s < 0.1 + pauses.longest_s
 
 
 async def test_when_all_are_dead_a_complete_description_waits_as_long_as_the_sdk_does() -> None:
