@@ -43,6 +43,13 @@ _NOT_ON_THE_WIRE = frozenset(
     }
 )  # fmt: skip
 _NOT_KEPT = frozenset({"iceServers", "id"})  # for a call that is taken up again: one has passwords, one is known
+# What the SDK says in an answer where its client has it set; its other options are of calls that it places.
+_TOLD_IN_AN_ANSWER = frozenset(
+    {
+        "debug", "debugOutput", "trickleIce", "prefetchIceCandidates", "forceRelayCandidate",
+        "keepConnectionAliveOnSocketClose", "mutedMicOnStart",
+    }
+)  # fmt: skip
 _NO_MICROPHONE = (WAV_PREFIX, VIRTUAL_PREFIX)
 
 
@@ -142,7 +149,8 @@ class Dialling:
         """An incoming call: answered with the defaults of the config."""
         decided = self._settings(self.config.call_defaults, incoming.line, target="")
         caller = Party(incoming.caller_name, incoming.caller_number)
-        params = _inbound_params(decided.params, incoming.callee_number, caller, incoming.client_state)
+        callee = Party(incoming.callee_name, incoming.callee_number)
+        params = _inbound_params(decided.params, callee, caller, incoming.client_state)
         return replace(decided, params=params, ring_s=self.config.incoming.ring_s)
 
     def of_resumed(self, saved: SavedCall) -> DialSettings:
@@ -157,7 +165,8 @@ class Dialling:
             decided = self._settings(CallOptions.merged(defaults, target), saved.line, saved.target)
         dialled, state = saved.destination or saved.party.number, saved.client_state
         if saved.direction is Direction.INBOUND:
-            params = _inbound_params(decided.params, saved.destination, saved.party, state)
+            callee = Party(saved.callee_name, saved.destination)
+            params = _inbound_params(decided.params, callee, saved.party, state)
         else:
             params = replace(decided.params, destination_number=dialled, client_state=state)
         return replace(decided, params=params, per_call=saved.options)
@@ -339,16 +348,18 @@ def _dialog_params(options: CallOptions, microphone: str) -> DialogParams:
     )
 
 
-def _inbound_params(own: DialogParams, dialled: str, caller: Party, client_state: str | None) -> DialogParams:
-    """Of a call that `caller` has placed to us, by dialling `dialled`."""
+def _inbound_params(own: DialogParams, callee: Party, caller: Party, client_state: str | None) -> DialogParams:
+    """Of a call that `caller` has placed to us, who are `callee` there."""
     return DialogParams(
-        destination_number=dialled,
-        caller_id_number=dialled,
+        destination_number=callee.number,
+        caller_id_name=callee.name,
+        caller_id_number=callee.number,
         remote_caller_id_name=caller.name,
         remote_caller_id_number=caller.number,
         custom_headers=own.custom_headers,
         client_state=client_state,
         user_variables=own.user_variables,
+        extra={name: value for name, value in own.extra.items() if name in _TOLD_IN_AN_ANSWER},
         microphone_label=own.microphone_label,
     )
 

@@ -91,6 +91,7 @@ class IncomingCall:
     client_state: str | None = None
     ids: TelnyxIds = TelnyxIds()
     headers: tuple[Header, ...] = ()
+    callee_name: str = ""  # what the gateway calls this device
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,7 @@ def _invite(line: str, call_id: str, params: JsonObject) -> IncomingCall:
         client_state=_label(params.get("client_state"), MAX_HEADER_CHARS),
         ids=_ids(params),
         headers=_headers(params),
+        callee_name=_label(params.get("callee_id_name")) or "",
     )
 
 

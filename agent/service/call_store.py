@@ -42,8 +42,8 @@ class SavedCall:
 
     `answered_s` is how long it had been answered when it was saved, in seconds; `age_s` how long ago that was, set by
     `CallStore.load`. The ids let their holder into the call: `voice_sdk_id` and `sessid` stay out of the repr.
-    `destination` is what was dialled, or what the caller had dialled; `options` are those of this one call, without the
-    STUN and TURN servers, whose passwords are not to be kept.
+    `destination` is what was dialled, or what the caller had dialled, and `callee_name` what the gateway calls us.
+    `options` are those of this one call, without the STUN and TURN servers, whose passwords are not to be kept.
     """
 
     line: _Text
@@ -56,6 +56,7 @@ class SavedCall:
     state: CallState = CallState.ACTIVE
     muted: bool = False
     destination: _Text = ""
+    callee_name: _Text = ""
     client_state: Annotated[str, Field(max_length=_MAX_BYTES)] | None = field(default=None, repr=False)
     options: dict[str, Any] = field(default_factory=dict, repr=False)
     answered_s: _Seconds = 0.0

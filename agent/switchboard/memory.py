@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from agent.calls.call import Call
+from agent.calls.state import Direction
 from agent.service.call_store import SAVE_INTERVAL_S, SavedCall
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class CallMemory:
             state=call.state,
             muted=conversation.muted,
             destination=conversation.dial.params.destination_number,
+            callee_name=conversation.dial.params.caller_id_name if call.direction is Direction.INBOUND else "",
             client_state=conversation.dial.params.client_state,
             options=dict(conversation.dial.per_call),
             answered_s=call.duration_s(now_s),

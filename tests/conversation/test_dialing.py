@@ -12,6 +12,7 @@ from agent.calls.call import Party
 from agent.calls.commands import CallCommand, CommandError
 from agent.calls.state import Direction
 from agent.conversation.dialing import Dialling, DialSettings
+from agent.gateway.dialog import Dialog, dialog_params
 from agent.gateway.events import Header, IncomingCall
 from agent.media.messages import OpusSetup
 from agent.rtc.events import Handover
@@ -171,6 +172,26 @@ def test_an_incoming_call_is_answered_with_the_defaults_and_its_own_parties() ->
     assert (params.client_state, dialled.ring_s) == ("state", 12)
 
 
+def test_an_answer_tells_what_the_sdk_tells_of_the_options() -> None:
+    told = {
+        "debug": True,
+        "debugOutput": "file",
+        "forceRelayCandidate": True,
+        "keepConnectionAliveOnSocketClose": True,
+        "mutedMicOnStart": True,
+        "prefetchIceCandidates": True,
+        "trickleIce": False,
+    }
+    of_calls_that_are_placed = {"useStereo": True, "sdpASBandwidthKbps": 40, "timeoutSecs": 20, "sessionId": "s-1"}
+    room = dialling(call_defaults={**told, **of_calls_that_are_placed})
+    incoming = IncomingCall("telnyx", "c1", SDP, "Ann", "+15550123", "door", callee_name="Outbound Call")
+    fields = dialog_params(Dialog("c1", inbound=True), room.of_incoming(incoming).params)
+    assert {name: fields[name] for name in told} == told
+    assert not {"sdpASBandwidthKbps", "timeoutSecs", "sessionId"} & fields.keys()
+    assert fields["useStereo"] is False
+    assert (fields["caller_id_name"], fields["caller_id_number"]) == ("Outbound Call", "door")
+
+
 def test_dtmf_bucket_and_timeline_follow_line_and_options() -> None:
     lines = {"telnyx": {"login": "door", "password": "x", "dtmf": "rfc4733"}}
     dialled = dial({"retryBucketId": "bell", "debug": True, "debugOutput": "file"}, lines=lines)
@@ -327,9 +348,11 @@ def test_the_servers_of_one_call_and_their_passwords_are_not_kept() -> None:
 
 
 def test_an_incoming_call_that_is_taken_up_again_keeps_both_its_parties() -> None:
-    incoming = IncomingCall("telnyx", "c", SDP, "Ann", "+15550111", "+15550100", client_state="c3RhdGU=")
+    incoming = IncomingCall(
+        "telnyx", "c", SDP, "Ann", "+15550111", "+15550100", client_state="c3RhdGU=", callee_name="us"
+    )
     placed = dialling().of_incoming(incoming)
-    kept = saved(placed, direction=Direction.INBOUND, party=Party("Ann", "+15550111"))
+    kept = saved(placed, direction=Direction.INBOUND, party=Party("Ann", "+15550111"), callee_name="us")
     assert dialling().of_resumed(kept).params == placed.params
 
 

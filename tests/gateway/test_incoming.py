@@ -53,7 +53,9 @@ def test_the_telnyx_gateways_requests_become_events(frames: Frames) -> None:
         callee_number="bob",
         ids=TelnyxIds(invite["telnyx_session_id"], invite["telnyx_leg_id"], invite["telnyx_call_control_id"]),
         headers=(Header("X-A", "1"),),
+        callee_name=invite["callee_id_name"],
     )
+    assert invite["callee_id_name"]
 
 
 def test_freeswitchs_requests_become_events(frames: Frames) -> None:
