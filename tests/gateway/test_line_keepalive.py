@@ -114,7 +114,7 @@ async def test_a_gateway_that_reads_nothing_any_more_does_not_hold_the_line_for_
     await bench.clock.advance(10)
     await bench.events.state(LineState.OFFLINE)
     results = [await _outcome(task) for task in sending]
-    assert set(results) <= {"GatewayTimeout", "LineDown"}
+    assert set(results) <= {"GatewayTimeout", "LineDown", "ResultLost"}
     await bench.line.bye("c", Cause("NORMAL_CLEARING", 16), big)
     peer.drop()
 
