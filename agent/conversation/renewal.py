@@ -147,7 +147,7 @@ class PathRenewal:
     async def _reattach(self, offer: str) -> None:
         sdp = await self._media.reattach(offer)
         try:
-            await self._signalling.attach(sdp)
+            await self._signalling.attach(sdp, muted=self._media.muted)
         except (LineDown, GatewayTimeout) as failure:  # it attaches once more when it is back, or is offered a path
             self._media.give_up_newer()
             self._on_failure(RestartFailed(str(failure)))

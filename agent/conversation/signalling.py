@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.calls.reasons import cause_of_reason
@@ -127,10 +128,12 @@ class Signalling:
         self._describe()
         await self._line.answer(self._call.id, sdp, self._dial.params, trickle=self._trickle)
 
-    async def attach(self, sdp: str) -> None:
-        """Answer the gateway's attach. Raises the gateway's errors."""
+    async def attach(self, sdp: str, *, muted: bool) -> None:
+        """Answer the gateway's attach, and tell whether the microphone is muted now. Raises the gateway's errors."""
+        params = self._dial.params
+        params = replace(params, extra={**params.extra, "mutedMicOnStart": muted})
         self._describe()
-        await self._line.attach(self._call.id, sdp, self._dial.params, trickle=self._trickle)
+        await self._line.attach(self._call.id, sdp, params, trickle=self._trickle)
 
     async def update_media(self, sdp: str) -> str:
         """Offer the call's media anew; the gateway's answer. Raises the gateway's errors."""
