@@ -1,6 +1,7 @@
 """The lab gateway is a fair stand-in: Telnyx's SDK says at it what it said when it was recorded (tests/interop/golden).
 
-Each test drives the SDK through one recorded scenario and compares methods, their order and all keys.
+Each test drives the SDK through one recorded scenario and compares methods, their order, all keys and the
+values of the options.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What a client says, reduced to its shape: the order of methods, and the names of all keys; no value at all.
+"""What a client says, reduced to its shape: the order of methods, the names of all keys, the values of the options.
 
 Recorded shapes of Telnyx's SDK are in `tests/interop/golden`, one file a scenario. A file holds, first to last,
 
-    requests   each with its method (and action) and the keys of the frame, its params and its dialogParams
+    requests   each with its method (and action), the keys of the frame, its params and its dialogParams, and those
+               values of the dialogParams that the options decide
     acks       the methods of the gateway's requests that the client confirmed
 
 Four things depend on timing alone and are left out: pings (unless the scenario is about them), how many candidates or
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.lab.gateway import LabGateway
+from tests.interop.sdk.values import options_in
 
 FOLDER = Path(__file__).parents[1] / "golden"
 
@@ -45,7 +47,7 @@ def shape(messages: Iterable[Json], *, with_pings: bool = False, early_candidate
 
     `early_candidates` leaves out those that follow an updateMedia: how many get out before it is refused is chance.
     """
-    requests: list[dict[str, str]] = []
+    requests: list[Json] = []
     acks: list[str] = []
     for message in messages:
         if "method" in message or "type" in message:
@@ -116,7 +118,7 @@ def save(name: str, source: str, recorded: Shape) -> None:
     (FOLDER / f"{name}.json").write_text(text)
 
 
-def _request(message: Json) -> dict[str, str]:
+def _request(message: Json) -> Json:
     method = _name(message.get("method") or message["type"])
     params = message.get("params") or {}
     dialog = params.get("dialogParams") or {}
@@ -126,6 +128,7 @@ def _request(message: Json) -> dict[str, str]:
         "keys": " ".join(sorted(message.keys() - ENVELOPE)),
         "params": " ".join(sorted(params)),
         "dialogParams": " ".join(sorted(keys)),
+        "options": options_in(dialog),
     }
 
 

@@ -13,6 +13,10 @@ _BY_CHANCE = frozenset(
 _BY_THE_GATEWAY = frozenset({"telnyxCallControlId", "telnyxSessionId", "telnyxLegId"})
 _BY_THE_MACHINE = frozenset({"microphoneLabel"})  # in userVariables
 _LEFT_OUT = _BY_CHANCE | _BY_THE_GATEWAY | _BY_THE_MACHINE
+# Who calls whom: in the recordings they have other names than in the tests.
+_PARTIES = frozenset(
+    {"destination_number", "caller_id_name", "caller_id_number", "remote_caller_id_name", "remote_caller_id_number"}
+)
 OWN_LOGIN = "<own login>"  # in the place of the login's own name
 
 
@@ -23,6 +27,11 @@ def decided(message: Json, login: str) -> dict[str, Json]:
         "params": _without_chance({key: value for key, value in params.items() if key != "dialogParams"}, login),
         "dialogParams": _without_chance(params.get("dialogParams") or {}, login),
     }
+
+
+def options_in(dialog: Json) -> Json:
+    """The same of a dialogParams alone, without the parties: what the options say, whoever is speaking."""
+    return {key: value for key, value in _without_chance(dialog, "").items() if key not in _PARTIES}
 
 
 def _without_chance(values: Json, login: str) -> Json:
