@@ -168,7 +168,8 @@ class Dialling:
             callee = Party(saved.callee_name, saved.destination)
             params = _inbound_params(decided.params, callee, saved.party, state)
         else:
-            params = replace(decided.params, destination_number=dialled, client_state=state)
+            own = state or decided.params.client_state
+            params = replace(decided.params, destination_number=dialled, client_state=own)
         return replace(decided, params=params, per_call=saved.options)
 
     def peers_to_gather(self) -> Iterator[PeerSettings]:

@@ -361,3 +361,9 @@ def test_a_call_whose_options_do_not_fit_any_more_is_taken_up_without_them() -> 
     again = dialling().of_resumed(saved(placed, options={"callerNumber": 5, "no such": True}))
     assert again.params.destination_number == "+15550100"
     assert not again.peer.relay_only
+
+
+def test_a_call_that_was_kept_without_a_client_state_has_that_of_its_target() -> None:
+    room = dialling(targets={"reception": {"destinationNumber": "+15550100", "clientState": "c3RhdGU="}})
+    placed = room.of_target("reception")
+    assert room.of_resumed(saved(placed, client_state=None, destination="")).params.client_state == "c3RhdGU="
