@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -64,8 +63,7 @@ def test_a_loop_of_no_delay_is_found_and_a_profile_and_a_drawing_are_written(pul
     found = json.loads(out)
     assert found["heard"] == found["played"] == 5
     assert found["delay_ms"] == pytest.approx(0.0, abs=1.0)
-    gains_db = [loud["gain_db"] for loud in found["loudness"]]
-    assert statistics.median(gains_db) == pytest.approx(0, abs=0.5)  # a busy machine may tear one of the sweeps
+    assert all(loud["gain_db"] == pytest.approx(0, abs=0.5) for loud in found["loudness"])
     assert found["chosen"]["period_frames"] == 480
     profile = load_profile("door", [tmp_path])
     assert (profile.capture, profile.playback) == ("spkmon", "speaker")
