@@ -198,10 +198,10 @@ async def test_warnings_come_with_their_codes_and_are_cleared(gateway: LabGatewa
 @pytest.mark.parametrize(
     ("hangup", "answered", "reason", "detail"),
     [
-        (Hangup("NORMAL_CLEARING", 16, 200, "OK"), True, "remote_hangup", "NORMAL_CLEARING, SIP 200, OK"),
-        (Hangup("NO_ANSWER", 19, 480, "Away"), False, "no_answer", "NO_ANSWER, SIP 480, Away"),
-        (Hangup("NO_ROUTE_DESTINATION", 3), False, "unreachable", "NO_ROUTE_DESTINATION"),
-        (Hangup("INVALID_NUMBER_FORMAT", 28, 484), False, "invalid_destination", "INVALID_NUMBER_FORMAT, SIP 484"),
+        (Hangup("NORMAL_CLEARING", 16, 200, "OK"), True, "remote_hangup", "NORMAL_CLEARING (16), SIP 200, OK"),
+        (Hangup("NO_ANSWER", 19, 480, "Away"), False, "no_answer", "NO_ANSWER (19), SIP 480, Away"),
+        (Hangup("NO_ROUTE_DESTINATION", 3), False, "unreachable", "NO_ROUTE_DESTINATION (3)"),
+        (Hangup("INVALID_NUMBER_FORMAT", 28, 484), False, "invalid_destination", "INVALID_NUMBER_FORMAT (28), SIP 484"),
     ],
     ids=lambda value: value.cause if isinstance(value, Hangup) else "",
 )

@@ -195,7 +195,7 @@ def test_the_status_is_told_in_lines_for_people() -> None:
                 "name": "",
                 "number": "+1",
                 "reason": "busy",
-                "detail": "USER_BUSY, SIP 486",
+                "detail": "USER_BUSY (17), SIP 486",
                 "quality": {"mos": None},
             },
             "lines": {"telnyx": {"state": "offline", "detail": "no network; next try in 4 s"}},
@@ -209,7 +209,7 @@ def test_the_status_is_told_in_lines_for_people() -> None:
             "broker": None,
         }
     )
-    assert "last call      outbound +1, ended: busy (USER_BUSY, SIP 486)" in text
+    assert "last call      outbound +1, ended: busy (USER_BUSY (17), SIP 486)" in text
     assert "line telnyx    offline: no network; next try in 4 s" in text
     assert "audio problem  microphone: no such device" in text
 
