@@ -19,7 +19,7 @@ from agent.calls.commands import VERBS, Command, CommandError, VolumeCommand, pa
 from agent.calls.events import Publisher
 from agent.calls.state import Direction
 from agent.conversation.dialing import Dialling
-from agent.gateway.events import LineEvent
+from agent.gateway.events import LineEvent, TelnyxIds
 from agent.gateway.line import GatewayLine
 from agent.gateway.session import SavedSession
 from agent.header import Header
@@ -169,7 +169,8 @@ class App:
         logger.info("call %s was going on when the daemon went: taking it up again", saved.call_id)
         line = self._lines[saved.line]
         session, inbound = SavedSession(saved.sessid, saved.voice_sdk_id), saved.direction is Direction.INBOUND
-        line.resume(session, saved.age_s, [saved.call_id], held=saved.held, inbound=inbound)
+        ids = TelnyxIds(saved.telnyx_session_id, saved.telnyx_leg_id, saved.telnyx_call_control_id)
+        line.resume(session, saved.age_s, {saved.call_id: ids}, held=saved.held, inbound=inbound)
         self.switchboard.resume(call_of(saved, self._loop.time()), saved)
 
     async def _media_ready_or_stop(self) -> None:

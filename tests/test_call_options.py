@@ -167,6 +167,22 @@ async def test_what_identifies_a_call_is_on_the_wire_and_in_our_events(door: Dev
     assert over["client_state"] == "c3RhdGU="
 
 
+async def test_the_client_state_of_a_call_is_what_the_gateway_said_last(door: Device, gateway: LabGateway) -> None:
+    await door.command("call", target="reception", options={"clientState": "YXNrZWQ="})
+    active = await door.call_state("active")
+    assert (active["client_state"], active["is_recovered"]) == ("YXNrZWQ=", False)
+    leg = gateway.legs[0]
+    leg.client_state = "YXR0YWNoZWQ="
+    await gateway.attach(leg)
+    await gateway.wait_received("attach")
+    attach = gateway.frames.received("attach")[0]["params"]["dialogParams"]
+    assert attach["clientState"] == leg.client_state
+    leg.client_state = "b3Zlcg=="
+    await gateway.hang_up(leg)
+    over = await door.ended()
+    assert (over["client_state"], over["is_recovered"]) == (leg.client_state, True)
+
+
 async def test_without_names_of_the_other_party_it_is_listed_as_the_sdk_does(door: Device, gateway: LabGateway) -> None:
     await door.command("call", target="busy")
     await door.ended()

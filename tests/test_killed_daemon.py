@@ -113,6 +113,8 @@ async def test_a_daemon_that_is_killed_in_a_call_takes_it_up_again(
             call = await call_of(second)
             for name in ("id", "direction", "state", "line", "target", "number", "name"):
                 assert call[name] == before[name], name
+            assert (before["is_recovered"], call["is_recovered"]) == (False, True)
+            assert call["telnyx"] == before["telnyx"]
             assert call["duration_s"] > before["duration_s"]
             silent = state in {"muted", "held"}
             await hears_anew(far_end, loud=not silent)

@@ -34,7 +34,6 @@ from agent.conversation.steps import StepFailed, Steps
 from agent.gateway.errors import LineDown
 from agent.gateway.events import (
     CallsGone,
-    Header,
     LineChanged,
     LineEvent,
     LineState,
@@ -90,7 +89,6 @@ class Conversation:
         self.dial = dial
         self.stats = MediaStats()
         self.quality = QualityMonitor()
-        self.headers: tuple[Header, ...] = ()  # what the far end sent with ringing, answer or bye
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
@@ -238,15 +236,15 @@ class Conversation:
         match event:
             case RemoteRinging() | RemoteMedia() | RemoteAnswer() if self.call.direction is Direction.INBOUND:
                 logger.info("the gateway answers a call that it placed itself: ignored", extra={"call": self.call.id})
-            case RemoteRinging(headers=headers):
-                self.headers = headers or self.headers
+            case RemoteRinging():
+                self.signalling.learn(event)
                 self._advance(CallState.RINGING)
             case RemoteMedia(sdp=sdp):
                 if await self._apply(sdp):
                     self._early = True
                     self._advance(CallState.EARLY)
-            case RemoteAnswer(sdp=sdp, headers=headers):
-                self.headers = headers or self.headers
+            case RemoteAnswer(sdp=sdp):
+                self.signalling.learn(event)
                 if not self.call.answered:  # a second time it says nothing, and a held call stays held
                     await self._answered(sdp)
             case RemoteCandidate(candidate=candidate):
@@ -255,9 +253,10 @@ class Conversation:
                 self.call.party = Party(name, number)
                 self._observer.changed(self)
             case RemoteAttach() | RingsAgain():
+                self.signalling.learn(event)
                 self._offered_anew(event)
-            case RemoteBye(headers=headers):
-                self.headers = headers or self.headers
+            case RemoteBye():
+                self.signalling.learn(event)
                 self._end(*remote_end(self.call, event))
             case CallsGone():
                 self._end(EndReason.GATEWAY_LOST, "after the reconnect the gateway did not know the call any more")
@@ -317,7 +316,7 @@ class Conversation:
         self._advance(CallState.RINGING)
 
     async def _resume(self, away_s: float) -> None:
-        self.signalling.invited = True
+        self.signalling.resume()
         self._renewal.resume(away_s)
         if self.call.state is CallState.HELD:
             await self._media.set_held(held=True)

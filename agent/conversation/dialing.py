@@ -42,7 +42,7 @@ _NOT_ON_THE_WIRE = frozenset(
         "micLabel", "speakerId", "id", "clientState", "userVariables",
     }
 )  # fmt: skip
-_NOT_KEPT = frozenset({"iceServers", "id"})  # for a call that is taken up again: one has passwords, one is known
+_NOT_KEPT = frozenset({"iceServers", "id"})  # for a call that is taken up again: one may have passwords, one is known
 # What the SDK says in an answer where its client has it set; its other options are of calls that it places.
 _TOLD_IN_AN_ANSWER = frozenset(
     {
@@ -143,6 +143,8 @@ class Dialling:
             options = CallOptions.merged(self.config.call_defaults, dialled)
             decided = self._settings(options, self._line(command.line), target="")
         kept = per_call.model_fields_set - _NOT_KEPT
+        if all(server.credential is None for server in per_call.iceServers or ()):
+            kept |= per_call.model_fields_set & {"iceServers"}
         return replace(decided, per_call=per_call.model_dump(mode="json", include=kept, exclude_none=True))
 
     def of_incoming(self, incoming: IncomingCall) -> DialSettings:

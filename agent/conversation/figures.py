@@ -29,8 +29,9 @@ def describe(conversation: Conversation) -> dict[str, Any]:
         "reason": call.reason.value if call.reason else None,
         "detail": call.detail,
         "telnyx": asdict(conversation.signalling.telnyx_ids),
-        "client_state": conversation.dial.params.client_state,
-        "headers": [{"name": header.name, "value": header.value} for header in conversation.headers],
+        "is_recovered": conversation.signalling.recovered,
+        "client_state": conversation.signalling.client_state,
+        "headers": [{"name": header.name, "value": header.value} for header in conversation.signalling.headers],
         "audio": audio_figures(conversation) if call.ended else None,
         "quality": conversation.quality.snapshot(),
     }

@@ -17,7 +17,17 @@ from agent.calls.reasons import cause_of_reason
 from agent.calls.state import CallState, Direction
 from agent.conversation.recovery import ATTACH_GRACE_S
 from agent.gateway.errors import GatewayTimeout, LineDown
-from agent.gateway.events import LineState, TelnyxIds
+from agent.gateway.events import (
+    Header,
+    IncomingCall,
+    LineEvent,
+    LineState,
+    RemoteAnswer,
+    RemoteAttach,
+    RemoteBye,
+    RemoteRinging,
+    TelnyxIds,
+)
 from agent.rtc.peer import CandidatesEnd, LocalCandidate
 
 if TYPE_CHECKING:
@@ -34,12 +44,15 @@ LINE_RETRY_S = 1.0  # meanwhile the line is hurried again so often: no hammering
 
 class Signalling:
     """One call's messages. `invited` says whether the gateway may know the call; `ready_s` since when the line has been
-    ready without a break, in the loop's time."""
+    ready without a break, in the loop's time. `recovered`: the call has outlived a connection, or a daemon."""
 
     def __init__(self, call: Call, line: GatewayLine, dial: DialSettings, steps: Steps) -> None:
         self.invited = call.direction is Direction.INBOUND
         self.ready_s = float("-inf") if line.state is LineState.READY else None
+        self.headers: tuple[Header, ...] = ()  # what the far end sent last
+        self.recovered = False
         self._call, self._line, self._dial, self._steps = call, line, dial, steps
+        self._params = dial.params
         self._trickle = dial.peer.trickle
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
@@ -57,6 +70,25 @@ class Signalling:
         if ids != TelnyxIds():
             self._ids = ids
         return self._ids
+
+    @property
+    def client_state(self) -> str | None:
+        """The application's own word about the call: the option's, or what the gateway has put in its place."""
+        return self._params.client_state
+
+    def learn(self, event: LineEvent) -> None:
+        """Keep what a message of the gateway tells beside its purpose: headers and client state."""
+        match event:
+            case RemoteRinging() | RemoteAnswer():
+                self.headers = event.headers or self.headers
+            case IncomingCall() | RemoteAttach() | RemoteBye():
+                self.headers = event.headers or self.headers
+                if event.client_state is not None:
+                    self._params = replace(self._params, client_state=event.client_state)
+
+    def resume(self) -> None:
+        """The gateway knows the call from a daemon before this one."""
+        self.invited = self.recovered = True
 
     # ---- the line
 
@@ -118,7 +150,7 @@ class Signalling:
         self.invited = True
         self._describe()
         try:
-            await self._line.invite(self._call.id, sdp, self._dial.params, trickle=self._trickle)
+            await self._line.invite(self._call.id, sdp, self._params, trickle=self._trickle)
         except (LineDown, GatewayTimeout):
             if self._call.state is CallState.REQUESTING:
                 raise
@@ -126,19 +158,19 @@ class Signalling:
     async def answer(self, sdp: str) -> None:
         """Answer; the gateway has it on return. Raises the gateway's errors."""
         self._describe()
-        await self._line.answer(self._call.id, sdp, self._dial.params, trickle=self._trickle)
+        await self._line.answer(self._call.id, sdp, self._params, trickle=self._trickle)
 
     async def attach(self, sdp: str, *, muted: bool) -> None:
         """Answer the gateway's attach, and tell whether the microphone is muted now. Raises the gateway's errors."""
-        params = self._dial.params
-        params = replace(params, extra={**params.extra, "mutedMicOnStart": muted})
+        params = replace(self._params, extra={**self._params.extra, "mutedMicOnStart": muted})
+        self.recovered = True
         self._describe()
         await self._line.attach(self._call.id, sdp, params, trickle=self._trickle)
 
     async def update_media(self, sdp: str) -> str:
         """Offer the call's media anew; the gateway's answer. Raises the gateway's errors."""
         self._describe()
-        return await self._line.update_media(self._call.id, sdp, self._dial.params, trickle=self._trickle)
+        return await self._line.update_media(self._call.id, sdp, self._params, trickle=self._trickle)
 
     def hold_candidates(self) -> None:
         """Another description is being made: what is found from now on belongs to it."""
@@ -174,9 +206,9 @@ class Signalling:
             while self._described and self._candidates:
                 match self._candidates.popleft():
                     case LocalCandidate() as found:
-                        await self._line.candidate(self._call.id, found, self._dial.params)
+                        await self._line.candidate(self._call.id, found, self._params)
                     case CandidatesEnd():
-                        await self._line.end_of_candidates(self._call.id, self._dial.params)
+                        await self._line.end_of_candidates(self._call.id, self._params)
         except LineDown as failure:  # the INVITE's own failure ends the call, if it does
             logger.info("candidates could not be sent: %s", failure, extra={"call": self._call.id})
         finally:
@@ -186,24 +218,24 @@ class Signalling:
 
     async def send_digit(self, digit: str) -> None:
         """Send a DTMF digit by INFO. Raises the gateway's errors."""
-        await self._line.info(self._call.id, digit, self._dial.params)
+        await self._line.info(self._call.id, digit, self._params)
 
     async def hold(self, *, held: bool) -> bool:
         """Ask for hold or its end; whether the gateway holds the call now. Raises the gateway's errors."""
-        return await self._line.hold(self._call.id, held, self._dial.params)
+        return await self._line.hold(self._call.id, held, self._params)
 
     async def message(self, text: str, to: str) -> None:
         """Send a text message in the call: to the far end when `to` is empty. Raises the gateway's errors."""
         if self._dial.assistant and not to:
             await self._line.ai_message(text)
             return
-        await self._line.message(self._call.id, to or self._call.party.number, text, self._dial.params)
+        await self._line.message(self._call.id, to or self._call.party.number, text, self._params)
 
     async def transfer(self, destination: str) -> None:
         """Hand the far end over to `destination`. Raises the gateway's errors."""
-        await self._line.transfer(self._call.id, destination, self._dial.params)
+        await self._line.transfer(self._call.id, destination, self._params)
 
     async def bye(self) -> None:
         """The line knows whether a BYE is due: it has none for a call that the gateway ended, refused or forgot."""
         if self.invited and self._call.reason is not None:
-            await self._line.bye(self._call.id, cause_of_reason(self._call.reason), self._dial.params)
+            await self._line.bye(self._call.id, cause_of_reason(self._call.reason), self._params)

@@ -155,6 +155,7 @@ class RemoteBye:
     sip_code: int | None = None
     sip_reason: str | None = None
     headers: tuple[Header, ...] = ()
+    client_state: str | None = None
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def _invite(line: str, call_id: str, params: JsonObject) -> IncomingCall:
         caller_name=_label(params.get("caller_id_name")) or "",
         caller_number=_label(params.get("caller_id_number")) or "",
         callee_number=_label(params.get("callee_id_number")) or "",
-        client_state=_label(params.get("client_state"), MAX_HEADER_CHARS),
+        client_state=_client_state(params),
         ids=_ids(params),
         headers=_headers(params),
         callee_name=_label(params.get("callee_id_name")) or "",
@@ -152,7 +152,7 @@ def _attach(line: str, call_id: str, params: JsonObject) -> RemoteAttach:
         caller_name=_label(params.get("caller_id_name")) or "",
         caller_number=_label(params.get("caller_id_number")) or "",
         callee_number=_label(params.get("callee_id_number")) or "",
-        client_state=_label(params.get("client_state"), MAX_HEADER_CHARS),
+        client_state=_client_state(params),
         headers=_headers(params),
     )
 
@@ -193,6 +193,7 @@ def _bye(line: str, call_id: str, params: JsonObject) -> RemoteBye:
         sip_code=_code(params.get("sipCode")),
         sip_reason=_label(params.get("sipReason")),
         headers=_headers(params),
+        client_state=_client_state(params),
     )
 
 
@@ -255,6 +256,11 @@ def _headers(params: JsonObject) -> tuple[Header, ...]:
         for entry in listed[:MAX_HEADERS]
         if isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("value"), str)
     )
+
+
+def _client_state(params: JsonObject) -> str | None:
+    """The application's own state; the SDK takes either spelling from a BYE."""
+    return _label(params.get("client_state") or params.get("clientState"), MAX_HEADER_CHARS)
 
 
 def _label(value: object, max_chars: int = MAX_LABEL_CHARS) -> str | None:

@@ -23,9 +23,9 @@ from agent.gateway.retries import Retries
 from agent.gateway.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-    from agent.gateway.events import LineEvent
+    from agent.gateway.events import LineEvent, TelnyxIds
     from agent.gateway.jsonrpc import ProtocolError
     from agent.gateway.line_settings import LineSettings
     from agent.gateway.session import SavedSession
@@ -88,16 +88,23 @@ class GatewayLine(LineCalls):
         return self._session.region
 
     def resume(
-        self, saved: SavedSession, age_s: float, calls: Iterable[str], *, held: bool = False, inbound: bool = False
+        self,
+        saved: SavedSession,
+        age_s: float,
+        calls: Mapping[str, TelnyxIds],
+        *,
+        held: bool = False,
+        inbound: bool = False,
     ) -> None:
-        """Before `run`: take up the session of a daemon that ended `age_s` seconds ago, and its calls.
+        """Before `run`: take up the session of a daemon that ended `age_s` seconds ago, and its calls, by callID.
 
         They are live until the first login: the gateway then offers them anew (`RemoteAttach`), keeps them
         (`CallsReattached`), or does not know them (`CallsGone`), which it never does after the session's 90 s.
         """
         self._session.resume(saved, self._clock.now() - age_s)
-        for call_id in calls:
+        for call_id, ids in calls.items():
             dialog = self._dialogs.start(call_id)
+            dialog.learn_ids(ids)
             dialog.held, dialog.inbound, dialog.answered = held, inbound, True
 
     async def run(self) -> Never:

@@ -76,6 +76,7 @@ class Leg:
     callee_number: str = ""
     headers: list[Json] = field(default_factory=list)
     ids: Json = field(default_factory=telnyx_ids)
+    client_state: str = ""  # of the application behind the gateway: what is told of the call from now on
     offer: str = field(default="", repr=False)
     far_end: FarEnd | None = field(default=None, repr=False)  # the other party, where that is none of our clients
     port: BridgePort | None = field(default=None, repr=False)  # this client's media, where the call is anchored

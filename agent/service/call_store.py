@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 MAX_AGE_S = 90.0  # by then the gateway has given the call up
 SAVE_INTERVAL_S = 10.0  # the age counts from the last save: a live call is saved at every change, and this often
-_MAX_BYTES = 16 * 1024
+_MAX_BYTES = 64 * 1024
 _FILE_MODE = 0o600
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _VERSION = 1
@@ -43,7 +43,8 @@ class SavedCall:
     `answered_s` is how long it had been answered when it was saved, in seconds; `age_s` how long ago that was, set by
     `CallStore.load`. The ids let their holder into the call: `voice_sdk_id` and `sessid` stay out of the repr.
     `destination` is what was dialled, or what the caller had dialled, and `callee_name` what the gateway calls us.
-    `options` are those of this one call, without the STUN and TURN servers, whose passwords are not to be kept.
+    `options` are those of this one call, without its STUN and TURN servers if one has a password, which is not to be
+    kept. The `telnyx_` ids are what the gateway calls the call.
     """
 
     line: _Text
@@ -59,6 +60,9 @@ class SavedCall:
     callee_name: _Text = ""
     client_state: Annotated[str, Field(max_length=_MAX_BYTES)] | None = field(default=None, repr=False)
     options: dict[str, Any] = field(default_factory=dict, repr=False)
+    telnyx_session_id: _Text | None = field(default=None, repr=False)
+    telnyx_leg_id: _Text | None = field(default=None, repr=False)
+    telnyx_call_control_id: _Text | None = field(default=None, repr=False)
     answered_s: _Seconds = 0.0
     age_s: _Seconds = 0.0
 

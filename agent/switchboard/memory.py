@@ -57,7 +57,7 @@ class CallMemory:
         session = self._lines[call.line].session
         if session.sessid is None:
             return  # the gateway gave no session that could be taken up again
-        now_s = self._loop.time()
+        now_s, ids = self._loop.time(), conversation.signalling.telnyx_ids
         self._saved = SavedCall(
             line=call.line,
             sessid=session.sessid,
@@ -70,8 +70,11 @@ class CallMemory:
             muted=conversation.muted,
             destination=conversation.dial.params.destination_number,
             callee_name=conversation.dial.params.caller_id_name if call.direction is Direction.INBOUND else "",
-            client_state=conversation.dial.params.client_state,
+            client_state=conversation.signalling.client_state,
             options=dict(conversation.dial.per_call),
+            telnyx_session_id=ids.session_id,
+            telnyx_leg_id=ids.leg_id,
+            telnyx_call_control_id=ids.call_control_id,
             answered_s=call.duration_s(now_s),
         )
         self._saved_s = now_s

@@ -266,7 +266,7 @@ class Switchboard:
         )
         line = self._lines[incoming.line]
         conversation = self._conversation(call, dial, line, muted=dial.muted, offer=incoming.sdp)
-        conversation.headers = incoming.headers
+        conversation.signalling.learn(incoming)
         self.display.event("incoming_call", {"call": describe(conversation)})
         self._start(conversation)
         return conversation

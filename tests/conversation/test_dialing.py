@@ -347,6 +347,15 @@ def test_the_servers_of_one_call_and_their_passwords_are_not_kept() -> None:
     assert "not-for-the-disk" not in str(placed.per_call)
 
 
+def test_servers_without_passwords_are_kept() -> None:
+    servers = [{"urls": "stun:stun.example.com:3478"}, {"urls": ["stun:192.0.2.1:3478"]}]
+    placed = dialling().of_command(CallCommand(target="reception", options={"iceServers": servers}))
+    assert len(placed.peer.ice_servers) == 2
+    assert dialling().of_resumed(saved(placed)).peer.ice_servers == placed.peer.ice_servers
+    none = dialling().of_command(CallCommand(target="reception", options={"iceServers": []}))
+    assert dialling().of_resumed(saved(none)).peer.ice_servers == none.peer.ice_servers == ()
+
+
 def test_an_incoming_call_that_is_taken_up_again_keeps_both_its_parties() -> None:
     incoming = IncomingCall(
         "telnyx", "c", SDP, "Ann", "+15550111", "+15550100", client_state="c3RhdGU=", callee_name="us"

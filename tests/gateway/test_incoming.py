@@ -79,9 +79,15 @@ def test_a_bye_of_the_telephone_network_keeps_every_field() -> None:
             "sipCode": 486,
             "sipReason": "Busy Here",
             "dialogParams": {"custom_headers": [{"name": "X-Why", "value": "lunch"}]},
+            "client_state": "c3RhdGU=",
         },
     )
-    assert event == RemoteBye("desk", "c", "USER_BUSY", 17, 486, "Busy Here", (Header("X-Why", "lunch"),))
+    assert event == RemoteBye("desk", "c", "USER_BUSY", 17, 486, "Busy Here", (Header("X-Why", "lunch"),), "c3RhdGU=")
+
+
+def test_the_other_spelling_of_the_client_state_is_read_as_well() -> None:
+    assert read("bye", {"callID": "c", "clientState": "c3RhdGU="}).client_state == "c3RhdGU="
+    assert read("bye", {"callID": "c", "client_state": "", "clientState": 5}).client_state is None
 
 
 def test_texts_for_people_are_cut_to_one_clean_line() -> None:

@@ -22,6 +22,7 @@ from agent.gateway.events import (
     RemoteAttach,
     RemoteDisplay,
     RingsAgain,
+    TelnyxIds,
 )
 from agent.gateway.session import SavedSession
 
@@ -273,7 +274,7 @@ async def test_the_end_of_a_token_is_told_before(bench: Any) -> None:
 
 async def test_a_restarted_daemon_takes_session_and_calls_up_again(bench: Any) -> None:
     line = bench.make()
-    line.resume(SavedSession(SESSID, TOKEN), 60.0, ["kept", "lost"])
+    line.resume(SavedSession(SESSID, TOKEN), 60.0, {"kept": TelnyxIds(), "lost": TelnyxIds()})
     bench.run()
     peer = await bench.gateway.accept()
     assert parse_qs(urlsplit(peer.path).query) == {"voice_sdk_id": [TOKEN]}
@@ -288,9 +289,9 @@ async def test_a_restarted_daemon_takes_session_and_calls_up_again(bench: Any) -
     assert SESSID not in repr(line.session)
 
 
-async def test_a_call_taken_up_again_tells_that_it_was_held(bench: Any) -> None:
+async def test_a_call_taken_up_again_tells_that_it_was_held_and_what_the_gateway_calls_it(bench: Any) -> None:
     line = bench.make()
-    line.resume(SavedSession(SESSID, TOKEN), 5.0, ["c"], held=True, inbound=True)
+    line.resume(SavedSession(SESSID, TOKEN), 5.0, {"c": TelnyxIds("s1", "l1", "v3:c1")}, held=True, inbound=True)
     bench.run()
     peer = await bench.gateway.accept()
     await peer.log_in(reattached=["c"])
@@ -298,13 +299,15 @@ async def test_a_call_taken_up_again_tells_that_it_was_held(bench: Any) -> None:
     await bench.events.next(RemoteAttach)
     attaching = bench.spawn(line.attach("c", "v=0", DialogParams()))
     told = await peer.expect("attach")
-    assert told["params"]["dialogParams"]["wasHeldBeforeRecovery"] is True
+    dialog = told["params"]["dialogParams"]
+    assert dialog["wasHeldBeforeRecovery"] is True
+    assert (dialog["telnyxSessionId"], dialog["telnyxLegId"], dialog["telnyxCallControlId"]) == ("s1", "l1", "v3:c1")
     await peer.reply(told, {"callID": "c"})
     await attaching
 
 
 async def test_a_session_older_than_90_s_is_not_presented_and_its_calls_are_gone(bench: Any) -> None:
-    bench.make().resume(SavedSession(SESSID, TOKEN), 91.0, ["c"])
+    bench.make().resume(SavedSession(SESSID, TOKEN), 91.0, {"c": TelnyxIds()})
     bench.run()
     login = await (await bench.gateway.accept()).log_in()
     assert "sessid" not in login["params"]
