@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 RATE_HZ = 48000
 PERIOD = 480
+ROOM_LEVEL = 10.0  # of int16, RMS: -70 dBFS
 
 Samples = npt.NDArray[np.int16]
 
@@ -60,12 +61,16 @@ class Ear(_Stream):
 
 
 class Mouth(_Stream):
-    """Speaks into the microphone: silence, until `say` gives it something."""
+    """Speaks into the microphone in a quiet room: a faint noise, until `say` gives it something.
+
+    No microphone that is open brings zeros, and none tells the echo canceller that there is no echo.
+    """
 
     def __init__(self, device: str) -> None:
         super().__init__(alsaaudio.PCM_PLAYBACK, device)
         self._speech = np.zeros(0, dtype=np.int16)
         self._at = 0
+        self._noise = np.random.default_rng(1)
         self._lock = threading.Lock()
         self.finished = threading.Event()
 
@@ -81,4 +86,6 @@ class Mouth(_Stream):
                 self._at += PERIOD
                 if self._at >= self._speech.size:
                     self.finished.set()
-            self._pcm.write(np.pad(piece, (0, PERIOD - piece.size)).tobytes())
+            room = self._noise.normal(0.0, ROOM_LEVEL, PERIOD)
+            room[: piece.size] += piece
+            self._pcm.write(room.round().clip(-32768, 32767).astype(np.int16).tobytes())
