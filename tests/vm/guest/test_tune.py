@@ -55,7 +55,7 @@ def test_a_cable_has_no_delay() -> None:
     assert all(loud["gain_db"] == pytest.approx(0, abs=0.5) for loud in found["loudness"])
 
 
-@pytest.mark.parametrize("extra_ms", [pytest.param(0, marks=pytest.mark.long), 37])
+@pytest.mark.parametrize("extra_ms", [0, 37])
 def test_a_known_delay_is_found_within_a_millisecond(extra_ms: int) -> None:
     with DelayLine(("Loopback", SUBDEVICE), ("Loopback", FAR), extra_ms * MS) as line:
         found = tuned(*QUICK, capture=microphone(FAR), playback=speaker(SUBDEVICE))
@@ -89,7 +89,7 @@ def test_the_drift_of_two_cards_is_found_by_their_counts(second_card: int) -> No
     assert found["chosen"]["one_clock"] is False
 
 
-@pytest.mark.parametrize("second_card", [100020, pytest.param(99980, marks=pytest.mark.long)], indirect=True)
+@pytest.mark.parametrize("second_card", [100020, 99980], indirect=True)
 def test_the_drift_of_two_cards_is_found_by_sound_that_goes_from_one_to_the_other(second_card: int) -> None:
     with DelayLine(("Loopback", SUBDEVICE), ("Second", FAR), per_100000=second_card) as line:
         found = tuned(*QUICK, capture=microphone(FAR, "Second"), playback=speaker(SUBDEVICE))
