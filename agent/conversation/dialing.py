@@ -42,7 +42,6 @@ _NOT_ON_THE_WIRE = frozenset(
         "micLabel", "speakerId", "id", "clientState", "userVariables",
     }
 )  # fmt: skip
-_NOT_KEPT = frozenset({"iceServers", "id"})  # for a call that is taken up again: one may have passwords, one is known
 # What the SDK says in an answer where its client has it set; its other options are of calls that it places.
 _TOLD_IN_AN_ANSWER = frozenset(
     {
@@ -142,10 +141,7 @@ class Dialling:
             dialled = self._per_call({**command.options, "destinationNumber": command.destination})
             options = CallOptions.merged(self.config.call_defaults, dialled)
             decided = self._settings(options, self._line(command.line), target="")
-        kept = per_call.model_fields_set - _NOT_KEPT
-        if all(server.credential is None for server in per_call.iceServers or ()):
-            kept |= per_call.model_fields_set & {"iceServers"}
-        return replace(decided, per_call=per_call.model_dump(mode="json", include=kept, exclude_none=True))
+        return replace(decided, per_call=_kept(per_call))
 
     def of_incoming(self, incoming: IncomingCall) -> DialSettings:
         """An incoming call: answered with the defaults of the config."""
@@ -349,6 +345,14 @@ def _dialog_params(options: CallOptions, microphone: str) -> DialogParams:
         audio=options.audio is not False,  # constraints name devices here
         microphone_label="" if "/" in microphone else microphone,  # a file's path is nobody's business
     )
+
+
+def _kept(own: CallOptions) -> dict[str, Any]:
+    """Of a call's own options as JSON, what a daemon after this one is to have: no passwords, and no id, which is known
+    anyway."""
+    secret = any(server.credential is not None for server in own.iceServers or ())
+    kept = own.model_fields_set - ({"id", "iceServers"} if secret else {"id"})
+    return own.model_dump(mode="json", include=kept, exclude_none=True)
 
 
 def _inbound_params(own: DialogParams, callee: Party, caller: Party, client_state: str | None) -> DialogParams:

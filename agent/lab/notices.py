@@ -23,8 +23,8 @@ class Notices:
         """Telnyx's three names of a call; FreeSWITCH has none."""
         return leg.ids if self._dialect.voice_sdk_id else {}
 
-    def _more(self, leg: Leg) -> Json:
-        """What Telnyx says of a call beside the parties, where it begins, goes on or ends."""
+    def _state(self, leg: Leg) -> Json:
+        """The application's state of a call, which Telnyx tells where it begins, goes on or ends."""
         return {"client_state": leg.client_state} if leg.client_state and self._dialect.voice_sdk_id else {}
 
     def result(self, leg: Leg, message: str) -> Json:
@@ -45,12 +45,12 @@ class Notices:
 
     async def invite(self, leg: Leg) -> None:
         dialog = {"display_direction": "outbound", "dialogParams": {"custom_headers": leg.headers}}
-        params = {"callID": leg.call_id, **leg.parties(), **dialog, **self.ids(leg), **self._more(leg)}
+        params = {"callID": leg.call_id, **leg.parties(), **dialog, **self.ids(leg), **self._state(leg)}
         await self._with_sdp(leg, "invite", params, leg.offer)
 
     async def attach(self, leg: Leg, offer: str) -> None:
         """A fresh offer for a call that goes on after a reconnect (telnyx-rtc.md 5.6 step 4)."""
-        params = {"callID": leg.call_id, **leg.parties(), **self.ids(leg), **self._more(leg)}
+        params = {"callID": leg.call_id, **leg.parties(), **self.ids(leg), **self._state(leg)}
         await self._with_sdp(leg, "attach", params, offer)
 
     async def bye(self, leg: Leg, hangup: Hangup) -> None:
@@ -58,7 +58,7 @@ class Notices:
         params: Json = {"callID": call_id, "cause": hangup.cause, "causeCode": hangup.cause_code}
         if self._dialect.voice_sdk_id:
             sip = {"sipCode": hangup.sip_code, "sipReason": hangup.sip_reason, "sip_call_id": f"lab-{leg.call_id}"}
-            params |= {**sip, "dialogParams": {"custom_headers": leg.headers if leg.peer else []}, **self._more(leg)}
+            params |= {**sip, "dialogParams": {"custom_headers": leg.headers if leg.peer else []}, **self._state(leg)}
         await leg.session.notify("bye", params)
 
     async def display(self, leg: Leg, name: str, number: str) -> None:
