@@ -26,6 +26,7 @@ from agent.media.codecs.codec import format_of
 from agent.media.codecs.opus import SAMPLE_BYTES, SAMPLE_RATES_HZ
 from agent.media.counters import Counters, Totals
 from agent.media.messages import MediaStats
+from agent.media.playout_clock import PlayoutClock
 from agent.media.receiver import Receiver
 from agent.media.reporter import Reporter
 from agent.media.sender import Sender, TxPosition, random_position
@@ -97,6 +98,7 @@ class Engine:
         self._counters, self._forward = counters, forward
         self._channels = channels
         self._silence = bytes(period_frames * channels * SAMPLE_BYTES)
+        self._playout = PlayoutClock(period_frames / rate_hz)
         self.totals = totals or Totals()
         self._key_id = b""
         self._packets: Packets | None = None
@@ -196,6 +198,7 @@ class Engine:
         second period as a rule. The kernel has noted when each packet came, so nothing is lost by that.
         """
         sender, receiver = self._sender, self._receiver
+        due_s = self._playout.due_s(now_s)
         if sender is None or receiver is None:
             return self._silence
         sender.capture(mic, now_s)
@@ -204,7 +207,7 @@ class Engine:
         if speaker is None or self._undrained == MAX_UNDRAINED_TICKS:
             self._undrained = 0
             self._drain(now_s)
-        period = speaker or receiver.play(now_s)
+        period = speaker or receiver.play(due_s)
         return self._silence if self.deaf else period
 
     def stats(self, now_s: float) -> MediaStats:

@@ -13,10 +13,13 @@ from operator import floordiv
 from agent.media.stretch import MAX_WINDOW_S
 from hardware.pcm import PcmSettings
 
-CHECK_TICKS = 8  # the queue is looked at once in so many writes: clocks drift slowly, wake-ups are dear
-WINDOW_CHECKS = 25  # averaged over (2 s), so that one late wake-up corrects nothing
+CHECK_TICKS = (
+    7  # the queue is looked at once in so many writes: clocks drift slowly, looks are dear. An odd number, for
+)
+# a process that is late for every second period, busy with packets of two, must not be seen late, or in time, only.
+WINDOW_CHECKS = 28  # averaged over (2 s), so that one late wake-up corrects nothing
 TOLERANCE_PERIODS = 0.3  # 3 ms: about as much as one correction moves
-PATIENCE_CHECKS = 50  # 4 s: 300 ppm move the queue by 1.2 ms meanwhile, so a moment that suits can be waited for
+PATIENCE_CHECKS = 57  # 4 s: 300 ppm move the queue by 1.2 ms meanwhile, so a moment that suits can be waited for
 EXCESS_PERIODS = 2  # above the goal: the process stood still, and until that is made up for everybody is heard late
 BEYOND_GOAL = 0.75  # of the tolerance: how far a correction may go past the goal, so that more pitches suit
 
@@ -35,7 +38,7 @@ class FillKeeper:
         self.corrections = 0
         self.hurries = False
         self._accelerate, self._expand = accelerate, expand
-        self._channels, self._rate_hz = settings.channels, settings.rate_hz
+        self._channels, self._rate_hz, self._frame_bytes = settings.channels, settings.rate_hz, settings.frame_bytes
         period_frames = settings.period_frames
         self._looks_back = period_frames >= MAX_WINDOW_S * self._rate_hz  # what was written last stays as it was
         self._goal = settings.fill_frames - period_frames  # seen before a write
@@ -45,17 +48,19 @@ class FillKeeper:
         self._sum = self._checks = self._waited = 0
         self._off = 0.0  # frames too many (or, below 0, too few) that are to be corrected
 
-    def corrected(self, queued_frames: int, samples: bytes, before: bytes = b"") -> bytes:
+    def corrected(self, queued_frames: int, samples: bytes, before: bytes = b"", waiting_frames: int = 0) -> bytes:
         """Before a write, each `CHECK_TICKS`: the period `samples` as it is to be written, nearly always as it is.
 
-        `queued_frames` is what waits for the speaker and, where that is too much, with what waits in the microphone:
-        a full queue holds the reader up. `before` is what was written last: with it, lower voices can be lengthened.
+        `queued_frames` is what waits for the speaker, and `waiting_frames`, where that is much, what waits in the
+        microphone: a full queue holds the reader up. `before` is what was written last: with it, lower voices can be
+        lengthened.
         """
-        if queued_frames > self._excess:
+        delay_frames = queued_frames + waiting_frames
+        if delay_frames > self._excess:
             self.hurries = True
         if self.hurries:
-            self.hurries = queued_frames > self._made_up
-            self._off = queued_frames - self._goal if self.hurries else 0.0
+            self.hurries = delay_frames > self._made_up
+            self._off = delay_frames - self._goal if self.hurries else 0.0
             self._waited = PATIENCE_CHECKS if self.hurries else 0
         if self._off:
             self._waited += 1
@@ -81,18 +86,24 @@ class FillKeeper:
         if stretched is None:
             return b""
         played_bytes = 0 if self._off > 0 else len(before)
-        self._done()
-        return stretched.tobytes()[played_bytes:]
+        corrected = stretched.tobytes()[played_bytes:]
+        self._made(len(corrected) - len(samples))
+        return corrected
 
     def _forced(self, samples: bytes) -> bytes:
         block, shorter = array("h", samples), self._off > 0
-        self._done()
-        return (_halved(block, self._channels) if shorter else _lengthened(block, self._channels)).tobytes()
+        forced = (_halved(block, self._channels) if shorter else _lengthened(block, self._channels)).tobytes()
+        self._made(len(forced) - len(samples))
+        return forced
 
-    def _done(self) -> None:
+    def _made(self, longer_bytes: int) -> None:
+        """A period was made longer by so much. What is still off beyond the tolerance needs no other window: it is
+        known, and one period can give or take 7.5 ms at most."""
         self.corrections += 1
         self._sum = self._checks = self._waited = 0
-        self._off = 0.0
+        self._off += longer_bytes // self._frame_bytes
+        if abs(self._off) <= self._tolerance:
+            self._off = 0.0
 
 
 def _halved(block: array[int], channels: int) -> array[int]:

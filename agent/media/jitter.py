@@ -48,7 +48,6 @@ DEFAULT_PACKET_FRAMES = 960  # 20 ms, until the stream shows its own
 CALM_S = 2.0  # after a packet that was late, what delay it brought is kept: there may be more like it,
 YOUNG_CALM_S = 0.5  # in a stream's first seconds, when it is rather the setting up that made it late,
 LONG_FRAMES = 2880  # unless it is so much: 60 ms
-LOOK_S = 0.25  # the least age of one to two of these counts: being woken late makes packets look older than they are
 
 
 class Action(Enum):
@@ -100,8 +99,6 @@ class JitterBuffer:
         self._silenced = False  # in place of audio something else came last: there is nothing to conceal
         self._noted_gap = -1  # sequence number of the gap that was counted last
         self._lost_s = -inf  # when it was
-        self._older_age = self._newest_age = inf  # the least at which packets were pulled, of two spans
-        self._look_ends_s = 0.0
         self._calm_s = 0.0  # until then the last late packet is remembered
 
     @property
@@ -148,8 +145,11 @@ class JitterBuffer:
         self.ring.clear()
         self._begin_anew()
 
-    def pull(self, now_s: float, queued_frames: int = 0) -> tuple[Action, bytes, int]:
+    def pull(self, due_s: float, queued_frames: int = 0) -> tuple[Action, bytes, int]:
         """Decide what is heard next, behind `queued_frames` of decoded sound: the one place where timing is decided.
+
+        `due_s` is when the speaker's period was due (`agent.media.playout_clock`), not when this was called: being
+        woken late makes no packet older.
 
         PACKET: the packet to decode, 0. FEC: the packet whose in-band FEC rebuilds the one before it, and how many
         frames at the start of that to leave out, as they were concealed already. CONCEAL: b"" and the frames to
@@ -162,19 +162,14 @@ class JitterBuffer:
         if payload is NO_AUDIO:
             self._pass_no_audio(0)
         elif payload and self._playing and ring.timestamps[slot] == self._next_timestamp and ring.span <= SPAN_TO_CHECK:
-            return self._play(slot, 0, now_s, queued_frames)  # as nearly always: what follows, and it is here
-        return self._search(now_s, queued_frames)
+            return self._play(slot, 0, due_s, queued_frames)  # as nearly always: what follows, and it is here
+        return self._search(due_s, queued_frames)
 
-    def shortened(self, frames: int, queued_frames: int) -> None:
-        """`frames` were taken out of the packet that was pulled behind `queued_frames`; less than 0: put in."""
-        ticks = -((queued_frames - frames) // self._tick)
-        self._move_ages(-ticks * self._tick)
-
-    def _search(self, now_s: float, queued_frames: int) -> tuple[Action, bytes, int]:
+    def _search(self, due_s: float, queued_frames: int) -> tuple[Action, bytes, int]:
         """What `pull` decides when it is not simply the next packet."""
         ring = self.ring
         if not self._playing:
-            return self._begin_spurt(now_s, queued_frames)
+            return self._begin_spurt(due_s, queued_frames)
         if ring.span > SPAN_TO_CHECK:
             self._leave_out_excess()
         ahead = ring.first_ahead()
@@ -188,22 +183,21 @@ class JitterBuffer:
         if missing > ahead * self.packet_frames or missing < 0:  # the sender paused, or set its clock anew
             self.concealed_frames += min(self._gap, ahead * self.packet_frames)
             self._playing = False
-            return self._begin_spurt(now_s, queued_frames)
+            return self._begin_spurt(due_s, queued_frames)
         rest = missing - self._gap
         if ahead:
             fec = self._fec_of(slot)
-            self._note_loss(fec, now_s)
+            self._note_loss(fec, due_s)
             if rest > 0:
                 return self._fill(slot, ahead, rest, fec)
-        return self._play(slot, ahead, now_s, queued_frames)
+        return self._play(slot, ahead, due_s, queued_frames)
 
     def _begin_anew(self) -> None:
         self._restarts = self.ring.restarts
         self.arrivals.restart()
         self._playing, self._fresh, self._gap, self._silenced = False, True, 0, False
-        self._older_age = self._newest_age = inf
 
-    def _play(self, slot: int, ahead: int, now_s: float, queued_frames: int) -> tuple[Action, bytes, int]:
+    def _play(self, slot: int, ahead: int, due_s: float, queued_frames: int) -> tuple[Action, bytes, int]:
         ring = self.ring
         coding = ring.codings[slot]
         if coding is not None:
@@ -216,36 +210,28 @@ class JitterBuffer:
         if self._gap:
             self.concealed_frames += self._gap
             if not ahead:  # it was late, not lost: so much is the delay longer now
-                self._move_ages(self._gap)
-                self._calm_s = now_s + (YOUNG_CALM_S if self.arrivals.is_young(now_s) else CALM_S)
+                self._calm_s = due_s + (YOUNG_CALM_S if self.arrivals.is_young(due_s) else CALM_S)
             self._gap = 0
         self._fresh = self._silenced = False
         self.emitted_frames += frames
-        self.held_s += frames * (now_s - ring.arrivals[slot] + queued_frames / CLOCK_RATE_HZ)
+        self.held_s += frames * (due_s - ring.arrivals[slot] + queued_frames / CLOCK_RATE_HZ)
         arrivals = self.arrivals
-        if arrivals.successor_frames and now_s - self._lost_s > LOSSY_S:
+        if arrivals.successor_frames and due_s - self._lost_s > LOSSY_S:
             arrivals.ask_successor(0)
-        age = arrivals.age_frames(timestamp, now_s)
-        if now_s >= self._look_ends_s:
-            self._look_ends_s = now_s + LOOK_S
-            self._older_age, self._newest_age = self._newest_age, age
-        elif age < self._newest_age:
-            self._newest_age = age
+        age = arrivals.age_frames(timestamp, due_s)
         excess = age + queued_frames - self._least_delay
         if excess > self._tolerance or excess < -self._tolerance or age < arrivals.needed_frames:
-            self._correct(queued_frames, now_s)
+            self._correct(int(age), queued_frames, due_s)
         return PACKET, payload, 0
 
-    def _correct(self, queued_frames: int, now_s: float) -> None:
-        """Packets are pulled too old, or too young: how much shorter or longer should the sound be?
+    def _correct(self, age: int, queued_frames: int, due_s: float) -> None:
+        """The packet is pulled too old, or too young: how much shorter or longer should the sound be?
 
         What is queued already is part of the delay, but does not make a packet's turn come earlier: the pulls follow
         the ticks. So no more goes than leaves the packets pulled in the first tick after they are due.
         """
-        age, tick = min(self._older_age, self._newest_age), self._tick
-        if self._older_age == inf:
-            return
-        excess = int(age) + queued_frames - self._least_delay
+        tick = self._tick
+        excess = age + queued_frames - self._least_delay
         over = int(age - self.arrivals.target_frames)
         lacking = int(self.arrivals.needed_frames - age)
         if lacking > 0:
@@ -254,18 +240,13 @@ class JitterBuffer:
             self.surplus_frames = excess
         elif over >= 0:
             surplus = min(excess, over // tick * tick + queued_frames)
-            if surplus >= (self._tolerance if now_s >= self._calm_s else LONG_FRAMES):
+            if surplus >= (self._tolerance if due_s >= self._calm_s else LONG_FRAMES):
                 self.surplus_frames = surplus
 
     def _learn_length(self, frames: int) -> None:
         """Packets of so much sound come."""
         self.packet_frames = frames
         self._least_delay = max(self._configured_least, int(LEAST_WAIT * min(frames, MAX_FEC_WAIT_FRAMES)))
-
-    def _move_ages(self, frames: int) -> None:
-        """Packets are pulled so much later from now on."""
-        self._older_age += frames
-        self._newest_age += frames
 
     def _fill(self, slot: int, ahead: int, rest: int, fec: int) -> tuple[Action, bytes, int]:
         """Before the packet in `slot`, `rest` frames are still to be heard; its FEC holds the last `fec` of them."""
@@ -288,15 +269,15 @@ class JitterBuffer:
         coding = self.ring.codings[slot]
         return 0 if coding is None or coding is not self.coding else coding.fec_frames(self.ring.payloads[slot])
 
-    def _note_loss(self, fec: int, now_s: float) -> None:
+    def _note_loss(self, fec: int, due_s: float) -> None:
         """A packet is missing although a later one is here, which can rebuild `fec` frames: once for each gap."""
         if self.ring.next == self._noted_gap:
             return
         self._noted_gap = self.ring.next
         if fec and self.packet_frames <= MAX_FEC_WAIT_FRAMES:
-            if now_s - self._lost_s < LOSSY_S:
+            if due_s - self._lost_s < LOSSY_S:
                 self.arrivals.ask_successor(self.packet_frames)
-            self._lost_s = now_s
+            self._lost_s = due_s
 
     def _wait(self, queued_frames: int) -> tuple[Action, bytes, int]:
         """Nothing is due. Whether this is loss, lateness or a pause shows with the next packet."""
@@ -311,12 +292,12 @@ class JitterBuffer:
             return SILENCE, b"", chunk
         return CONCEAL, b"", chunk
 
-    def _begin_spurt(self, now_s: float, queued_frames: int) -> tuple[Action, bytes, int]:
-        if not self._start(now_s):
+    def _begin_spurt(self, due_s: float, queued_frames: int) -> tuple[Action, bytes, int]:
+        if not self._start(due_s):
             return self._wait(queued_frames)
-        return (SILENCE, b"", self._lead) if self._lead else self.pull(now_s, queued_frames)
+        return (SILENCE, b"", self._lead) if self._lead else self.pull(due_s, queued_frames)
 
-    def _start(self, now_s: float) -> bool:
+    def _start(self, due_s: float) -> bool:
         """Begin a talk spurt as soon as a packet is due. What waited at a call's beginning is left out; it would be
         delay for all of the spurt."""
         ring, arrivals = self.ring, self.arrivals
@@ -328,7 +309,7 @@ class JitterBuffer:
             payload = ring.payloads[slot]
             if not payload or payload is NO_AUDIO:
                 continue
-            age = arrivals.age_frames(ring.timestamps[slot], now_s)
+            age = arrivals.age_frames(ring.timestamps[slot], due_s)
             if age < due:
                 break
             first = ahead if first is None else first
@@ -343,7 +324,6 @@ class JitterBuffer:
         self._next_timestamp = ring.timestamps[ring.zero]
         self._gap = 0
         self._playing = True
-        self._older_age = self._newest_age = inf
         return True
 
     def _leave_out_excess(self) -> None:

@@ -163,14 +163,15 @@ class Receiver:
         self._at = end
         return bytes(self._samples[start:end])
 
-    def play(self, now_s: float) -> bytes:
-        """One period for the speaker, int16, decoding as much as that takes."""
+    def play(self, due_s: float) -> bytes:
+        """One period for the speaker, int16, decoding as much as that takes. It was due at `due_s` (monotonic), with
+        the speaker's periods evenly apart."""
         if self._at == self._end:
-            self._decode(now_s, 0)
+            self._decode(due_s, 0)
             period = self.buffered()
             if period is not None:
                 return period
-        return self._gather(now_s)
+        return self._gather(due_s)
 
     @property
     def waiting_frames(self) -> int:
@@ -194,9 +195,9 @@ class Receiver:
         totals.packets_lost = max(totals.packets_lost, self._lost_before + lost)
 
         totals.jitter_buffer_emitted_frames += jitter.emitted_frames
-        totals.jitter_buffer_delay_ms += round(1000 * jitter.held_s)
+        totals.jitter_buffer_delay_ms += max(0, round(1000 * jitter.held_s))
         if jitter.emitted_frames:
-            self._delay_s = jitter.held_s / jitter.emitted_frames
+            self._delay_s = max(0.0, jitter.held_s / jitter.emitted_frames)
         jitter.emitted_frames, jitter.held_s = 0, 0.0
 
     def describe(self, stats: MediaStats) -> None:
@@ -211,20 +212,20 @@ class Receiver:
         for coding in self._codings.values():
             coding.close()
 
-    def _gather(self, now_s: float) -> bytes:
+    def _gather(self, due_s: float) -> bytes:
         """A period that the decoder's present output does not hold all of."""
         period = bytes(self._samples[self._at : self._end])
         while lacking := self._period_bytes - len(period):
-            self._decode(now_s, len(period) // self._frame_bytes * self._scale)
+            self._decode(due_s, len(period) // self._frame_bytes * self._scale)
             end = min(self._end, self._at + lacking)
             period += self._samples[self._at : end]
             self._at = end
         return period
 
-    def _decode(self, now_s: float, queued_frames: int) -> None:
+    def _decode(self, due_s: float, queued_frames: int) -> None:
         """Put what is heard next, behind `queued_frames` (48 kHz), into the decoder's output."""
         jitter, scale = self.jitter, self._scale
-        action, payload, frames = jitter.pull(now_s, queued_frames)
+        action, payload, frames = jitter.pull(due_s, queued_frames)
         if jitter.coding is not self._coding:
             self._use(jitter.coding)
         decoder, skip = self._decoder, 0
@@ -232,10 +233,7 @@ class Receiver:
             if action is PACKET:
                 done = decoder.decode(payload)
                 if jitter.surplus_frames:
-                    fitted = self._fit(done, jitter.surplus_frames, now_s)
-                    if fitted != done:
-                        jitter.shortened((done - fitted) * scale, queued_frames)
-                    done = fitted
+                    done = self._fit(done, jitter.surplus_frames, due_s)
             elif action is FEC:
                 done = decoder.decode_fec(payload, self._coding.fec_frames(payload) // scale)
                 skip = frames // scale
@@ -268,7 +266,7 @@ class Receiver:
         self._bridging = True
         return frames
 
-    def _fit(self, done: int, surplus_frames: int, now_s: float) -> int:
+    def _fit(self, done: int, surplus_frames: int, due_s: float) -> int:
         """Make the decoded sound shorter by up to `surplus_frames` (48 kHz), or longer if that is negative; returns
         its frames. In a pause anything goes; speech is only made shorter, by a pitch period at a time, and only where
         the delay is long.
@@ -276,9 +274,9 @@ class Receiver:
         shorts = self._shorts[: done * self._channels]
         quiet = self.level.is_quiet(shorts)
         if not quiet:
-            if surplus_frames < HURRY_FRAMES or now_s < self._next_join_s:
+            if surplus_frames < HURRY_FRAMES or due_s < self._next_join_s:
                 return done
-            self._next_join_s = now_s + JOIN_S
+            self._next_join_s = due_s + JOIN_S
         change = accelerate if surplus_frames > 0 else expand
         block = array("h", shorts.tobytes())
         fitted = change(block, self._channels, self._rate_hz, abs(surplus_frames) // self._scale, quiet=quiet)

@@ -199,12 +199,13 @@ class Sound:
 
     def _checked(self, playback: Playback, samples: bytes) -> bytes:
         queued_frames = self._queued_frames = playback.queued_frames()
+        waiting_frames = 0
         if self._capture is not None and queued_frames > self._high_frames:
             try:
-                queued_frames += self._capture.waiting_frames()
+                waiting_frames = self._capture.waiting_frames()
             except PcmError as error:
                 self._lose_microphone(error)
-        corrected = self._fill.corrected(queued_frames, samples, self._written)
+        corrected = self._fill.corrected(queued_frames, samples, self._written, waiting_frames)
         if self._fill.hurries:
             self._writes_to_check = 1
         self._stretched_frames = (len(corrected) - len(samples)) // self._settings.frame_bytes

@@ -143,6 +143,7 @@ class Conversation:
         self.network = network
         self.numbers = 0
         self.now_s = 0.0
+        self.late_s: Callable[[int], float] = lambda _period: 0.0  # how late the listener is woken for each period
         self.heard: list[bytes] = []
 
     def run(self, microphone: Samples) -> Samples:
@@ -164,7 +165,7 @@ class Conversation:
             for arrival_s in arrivals:
                 listener.wire.deliver(data, arrival_s)
         talker.wire.sent.clear()
-        later_s = self.now_s + OFFSET_S
+        later_s = self.now_s + OFFSET_S + self.late_s(len(self.heard))
         listener.wire.now_s = later_s
         self.heard.append(listener.engine.tick(bytes(2 * PERIOD_FRAMES), later_s))
         for data in listener.wire.sent:

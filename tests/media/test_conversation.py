@@ -161,3 +161,18 @@ def test_jitter_and_round_trip_are_those_of_the_network(voice: Samples) -> None:
     for stats in (listener, talker):
         assert stats.round_trip_ms is None or stats.round_trip_ms == pytest.approx(2 * 1000 * LATENCY_S, abs=0.5)
     assert listener.round_trip_ms is not None or talker.round_trip_ms is not None
+
+
+@pytest.mark.parametrize("way_ms", range(0, 20, 2))
+def test_wake_ups_that_come_in_pairs_do_not_make_the_sound_shorter_and_longer_in_turns(way_ms: int) -> None:
+    """A slow processor is busy with each packet of 20 ms, so that it is late for every second period."""
+    quiet = np.random.default_rng(1).normal(0, 10, 6 * RATE_HZ).astype(np.int16)
+    call = Conversation(lambda _number, sent_s: [sent_s + way_ms / 1000])
+    call.late_s = lambda period: 0.008 * (period % 2)
+    call.run(quiet[: 2 * RATE_HZ])
+    before = call.listener.engine.stats(call.now_s)
+    call.run(quiet[2 * RATE_HZ :])
+    stats = call.listener.engine.stats(call.now_s)
+    assert (stats.inserted_frames, stats.removed_frames) == (before.inserted_frames, before.removed_frames)
+    assert stats.concealed_frames == before.concealed_frames
+    assert stats.playout_delay_ms <= 30

@@ -108,6 +108,15 @@ def test_a_moment_that_suits_is_waited_for() -> None:
     assert CHECK_TICKS * PERIOD_S <= 0.1
 
 
+def test_what_one_period_cannot_give_goes_with_the_next_ones_without_another_window() -> None:
+    most, rest = array("h", PERIOD)[:120], array("h", PERIOD)[:280]  # 7.5 ms less, and 4.2
+    keeper = keeper_wanting(480 + 900, [most, None, most, rest])
+    given = [keeper.corrected(480 + 900, PERIOD) for _ in range(4)]
+    assert given == [most.tobytes(), PERIOD, most.tobytes(), rest.tobytes()]
+    assert keeper.corrections == 3
+    assert keeper.corrected(480 + 900 - 2 * 360 - 200, PERIOD) == PERIOD  # nothing is left to do
+
+
 @pytest.mark.parametrize(("queued_frames", "frames"), [(700, 240), (250, 720)])
 def test_when_nothing_suits_for_seconds_half_a_period_is_faded_over(queued_frames: int, frames: int) -> None:
     keeper = keeper_wanting(queued_frames, [None] * (PATIENCE_CHECKS + 1))
@@ -151,6 +160,35 @@ def test_a_process_that_stood_still_leaves_nobody_late(stall_s: float, fill_fram
     assert board.microphone.xruns <= (stall_s > 0.01 * periods)
 
 
+@pytest.mark.parametrize("parity", [0, 1])
+@pytest.mark.parametrize("stall_s", [0.02, 0.03, 0.035])
+def test_where_every_second_period_is_late_the_queue_finds_one_place_and_stays_there(
+    parity: int, stall_s: float
+) -> None:
+    board = Board()
+    board.sound.open()
+    said = tone(200)
+
+    def run(periods: int) -> list[int]:
+        """The delay from the microphone's sound to the speaker's behind each period beyond the goal, in frames."""
+        delays = []
+        for period in range(periods):
+            board.sound.read()
+            board.clock.advance(0.008 * (period % 2 == parity))
+            board.sound.write(said[period % len(said)])
+            delays.append(board.sound.delay_frames() - 960)
+        return delays
+
+    run(10)
+    board.clock.advance(stall_s)
+    run(500)
+    board.sound.take_counts()
+    settled = run(2000)
+    assert max(settled) - min(settled) <= 2
+    assert -144 <= settled[0] <= 192 + 144  # on average 4 ms late: so much more is kept, give or take the tolerance
+    assert board.sound.take_counts()[1:3] == (0, 0)
+
+
 def test_a_microphone_that_is_gone_when_it_is_asked_is_told_of_and_the_speaker_goes_on() -> None:
     board = Board()
     board.sound.open()
@@ -179,6 +217,8 @@ def test_silence_is_corrected_by_what_is_wanted(rate_hz: int) -> None:
     silence = bytes(settings.period_bytes)
     goal_frames, off_frames = rate_hz // 100, rate_hz // 200
     for sign in (1, -1):
-        written = [keeper.corrected(goal_frames + sign * off_frames, silence, silence) for _ in range(26)]
+        written = [
+            keeper.corrected(goal_frames + sign * off_frames, silence, silence) for _ in range(WINDOW_CHECKS + 1)
+        ]
         changed_frames = settings.period_frames - len(written[-1]) // 2
         assert sign * changed_frames == pytest.approx(off_frames, abs=rate_hz // 333)

@@ -46,9 +46,7 @@ class Listener:
     def fit(self, surplus_frames: int) -> int:
         """As the receiver does: a pitch period of 8 ms out of speech, all that lacks into a pause."""
         removed = min(surplus_frames, 0) or PITCH * (surplus_frames >= PITCH)
-        if removed:
-            self.buffer.shortened(removed, self.left)
-            self.removed += removed
+        self.removed += removed
         return removed
 
     def run(self, arrivals: dict[int, list[float]], ticks: int, **put: int) -> None:
